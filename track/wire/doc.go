@@ -1,0 +1,14 @@
+// Package wire turns the bytes of a frame into their meaning.
+//
+// Decode reads Ethernet, up to two VLAN tags, PPPoE sessions, IPv4 with
+// options and fragments, IPv6 with extension headers, TCP and GRE versions 0
+// and 1 into a Packet that the caller reuses. It allocates nothing, returns no
+// error and reads nothing that is not there: whatever a frame holds, it gets a
+// Kind, and the Kind says which fields of the Packet mean something.
+//
+// Lengths are believed in the order of the layers: a frame may be longer than
+// its IP length (padding and trailers, which are no payload), never shorter.
+// What lies about that is not IP as far as the box is concerned, unless it
+// claims to be GRE: then it is MalformedGRE, since no endpoint could use it
+// and no policy should let it pass.
+package wire

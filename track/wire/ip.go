@@ -1,0 +1,168 @@
+package wire
+
+import "encoding/binary"
+
+const (
+	ipv4MinLength = 20
+	ipv6Length    = 40
+)
+
+// The IPv6 extension headers that stand before the transport header
+// (RFC 8200, section 4; RFC 4302; RFC 6275; RFC 7401; RFC 5533).
+const (
+	ipv6HopByHop    = 0
+	ipv6Routing     = 43
+	ipv6Fragment    = 44
+	ipv6AH          = 51
+	ipv6Destination = 60
+	ipv6Mobility    = 135
+	ipv6HIP         = 139
+	ipv6Shim6       = 140
+)
+
+// ipv4 decodes an IPv4 header (RFC 791, section 3.1) and what it carries.
+// frame ends where the layer below ends.
+func (p *Packet) ipv4(frame []byte, l3 int) {
+	packet := frame[l3:]
+	if len(packet) < 10 {
+		return
+	}
+	p.Proto = packet[9]
+	if p.Proto == ProtocolGRE {
+		p.Kind = MalformedGRE // until shown otherwise
+	}
+	if len(packet) < ipv4MinLength || packet[0]>>4 != 4 {
+		return
+	}
+	header := int(packet[0]&0xf) * 4
+	total := statedLength(int(binary.BigEndian.Uint16(packet[2:4])), packet)
+	if header < ipv4MinLength || total < header || len(packet) < total {
+		return
+	}
+	p.Version = 4
+	p.Src, p.Dst = mapped(packet[12:16]), mapped(packet[16:20])
+	p.span(l3, header, total)
+	fragment := binary.BigEndian.Uint16(packet[6:8])
+	if fragment&0x3fff != 0 { // offset or More Fragments
+		p.fragment(fragment<<3, fragment&0x2000 != 0, uint32(binary.BigEndian.Uint16(packet[4:6])))
+	}
+	p.transport(frame)
+}
+
+// ipv6 decodes an IPv6 header, the extension headers (RFC 8200) and what they
+// carry.
+func (p *Packet) ipv6(frame []byte, l3 int) {
+	packet := frame[l3:]
+	if len(packet) < 7 {
+		return
+	}
+	p.Proto = packet[6]
+	if p.Proto == ProtocolGRE {
+		p.Kind = MalformedGRE // until shown otherwise
+	}
+	if len(packet) < ipv6Length || packet[0]>>4 != 6 {
+		return
+	}
+	payload := int(binary.BigEndian.Uint16(packet[4:6]))
+	total := statedLength(payload, packet)
+	if total == payload {
+		total += ipv6Length
+	}
+	if len(packet) < total {
+		return
+	}
+	p.Version = 6
+	copy(p.Src[:], packet[8:24])
+	copy(p.Dst[:], packet[24:40])
+	p.span(l3, ipv6Length, total)
+	if p.extensions(frame) {
+		p.transport(frame)
+	}
+}
+
+// extensions moves p.L4 and p.Proto past the IPv6 extension headers and
+// reports whether a transport header follows. A chain that is cut is no IP
+// that anybody could use, but a first fragment that ends inside the chain
+// hides its protocol.
+func (p *Packet) extensions(frame []byte) bool {
+	for {
+		rest := frame[p.L4:p.End]
+		length := extensionLength(p.Proto, rest)
+		if length == 0 {
+			return true
+		}
+		if length > len(rest) {
+			p.Kind = OtherIP
+			if p.Fragment || p.Proto == ProtocolGRE {
+				p.Kind = MalformedGRE
+			}
+			return false
+		}
+		if p.Proto == ipv6Fragment {
+			word := binary.BigEndian.Uint16(rest[2:4])
+			if word&0xfff9 != 0 { // an atomic fragment is a whole packet (RFC 6946)
+				p.fragment(word&0xfff8, word&1 != 0, binary.BigEndian.Uint32(rest[4:8]))
+			}
+		}
+		fragment := p.Proto == ipv6Fragment
+		p.Proto = rest[0]
+		p.L4 += uint32(length)
+		if fragment {
+			p.FragmentData = p.L4
+		}
+		if p.Fragment && p.FragmentOffset != 0 {
+			return true // what follows is the middle of something
+		}
+	}
+}
+
+// extensionLength returns the length of the extension header of type proto at
+// the start of b: 0 if proto is none, more than len(b) if it is cut.
+func extensionLength(proto uint8, b []byte) int {
+	switch proto {
+	case ipv6HopByHop, ipv6Routing, ipv6Fragment, ipv6AH, ipv6Destination, ipv6Mobility, ipv6HIP, ipv6Shim6:
+	default:
+		return 0
+	}
+	switch {
+	case len(b) < 8:
+		return len(b) + 1
+	case proto == ipv6Fragment:
+		return 8
+	case proto == ipv6AH:
+		return (int(b[1]) + 2) * 4 // RFC 4302, section 2.2
+	}
+	return (int(b[1]) + 1) * 8
+}
+
+// statedLength returns the length that an IP header states. 0 in a packet of
+// more than 64 KiB means all of it: the kernel's BIG TCP super-packets have no
+// room for their length.
+func statedLength(stated int, packet []byte) int {
+	if stated == 0 && len(packet) > 0xffff {
+		return len(packet)
+	}
+	return stated
+}
+
+// span sets the offsets of an IP packet at l3 with the given lengths.
+func (p *Packet) span(l3, header, total int) {
+	p.L3, p.L4, p.End = uint32(l3), uint32(l3+header), uint32(l3+total)
+	p.FragmentData = p.L4
+	p.IPLength = uint32(total)
+}
+
+func (p *Packet) fragment(offset uint16, more bool, id uint32) {
+	p.Fragment, p.FragmentOffset, p.MoreFragments, p.FragmentID = true, offset, more, id
+}
+
+// mapped returns the IPv4-mapped form of the 4 octets of b.
+func mapped(b []byte) (a Addr) {
+	a[10], a[11] = 0xff, 0xff
+	copy(a[12:], b[:4])
+	return a
+}
+
+// IsExtension reports whether an IPv6 next header value is an extension header
+// that a transport header may follow.
+func IsExtension(proto uint8) bool { return extensionLength(proto, nil) != 0 }

@@ -1,0 +1,158 @@
+package wire
+
+// Kind says what a frame turned out to be. It decides which fields of a
+// Packet are valid; the zero Kind is Other.
+type Kind uint8
+
+// The kinds of frame.
+const (
+	// Other is everything the box has no opinion about, and everything that
+	// cannot be read: it crosses untouched unless policy says otherwise.
+	Other Kind = iota
+	// TCP has a whole TCP header. Fragmented TCP is Fragment instead, unless
+	// it is a first fragment with the whole TCP header in it.
+	TCP
+	// EnhancedGRE is GRE version 1 with at least the 8 octets up to and
+	// including the call ID, the key bit set and protocol 0x880B (RFC 2637,
+	// section 4.1). Optional fields that do not fit are reported in Faults.
+	EnhancedGRE
+	// PlainGRE is GRE version 0 (RFC 2784, RFC 2890).
+	PlainGRE
+	// OddGRE is any other GRE whose headers are there: versions 2 to 7, and
+	// version 1 without key or with another protocol than PPP.
+	OddGRE
+	// ICMP is an ICMPv4 or ICMPv6 message of which at least the type is there.
+	ICMP
+	// LaterFragment is an IPv4 or IPv6 fragment with a non-zero offset: no
+	// transport header is in it.
+	LaterFragment
+	// MalformedGRE says IP protocol 47, but its headers lie or are cut; or it
+	// is a first fragment that hides which protocol it carries, which no
+	// sender may make (RFC 7112, section 5).
+	MalformedGRE
+	// ARP is an ARP frame.
+	ARP
+	// LinkControl is a frame to a reserved link-local group address
+	// (IEEE 802.1Q, table 8-1): STP, LACP, EAPOL, LLDP.
+	LinkControl
+	// Pause is an IEEE 802.3 MAC control frame. It concerns one link only and
+	// is never forwarded.
+	Pause
+	// OtherIP is IPv4 or IPv6 that carries none of the above.
+	OtherIP
+)
+
+// Addr is an IP address, IPv4 in its IPv4-mapped IPv6 form (RFC 4291,
+// section 2.5.5.2), so that one key serves both families.
+type Addr [16]byte
+
+// Offload is the part of a frame's virtio_net_hdr that says what the sender
+// left to be finished: the checksum (NeedsChecksum) and the segmentation
+// (GSOType). Offsets count from the first byte of the frame as it is in Data,
+// VLAN tags included. The zero value says that nothing is left to do.
+type Offload struct {
+	Flags      uint8  // VIRTIO_NET_HDR_F_*
+	GSOType    uint8  // VIRTIO_NET_HDR_GSO_*
+	HeaderLen  uint16 // Ethernet + IP + transport headers, octets
+	GSOSize    uint16 // payload octets per segment
+	CsumStart  uint16 // where the checksum starts
+	CsumOffset uint16 // where, from CsumStart, it is stored
+}
+
+// Faults are what is wrong with the header of an EnhancedGRE packet, beyond
+// what makes it one (RFC 2637, section 4.1).
+type Faults uint8
+
+// The faults of a GRE header.
+const (
+	// FaultFlags: C, R, s, Recur or the reserved flags are not zero.
+	FaultFlags Faults = 1 << iota
+	// FaultLength: the payload length says more than the IP length holds.
+	FaultLength
+	// FaultNoSequence: there is payload, but no sequence number.
+	FaultNoSequence
+	// FaultShort: the sequence or acknowledgment number is cut off.
+	FaultShort
+)
+
+// TCP flags as they stand in octet 13 of the header (RFC 9293, section 3.1).
+const (
+	FIN = 1 << iota
+	SYN
+	RST
+	PSH
+	ACK
+)
+
+// IP protocol numbers that the box knows.
+const (
+	ProtocolICMP   = 1
+	ProtocolTCP    = 6
+	ProtocolGRE    = 47
+	ProtocolICMPv6 = 58
+)
+
+// Packet is the meaning of a frame, filled in by Decode. It is reused: no
+// field is left over from an earlier frame. Offsets count octets from the
+// start of the frame.
+type Packet struct {
+	Kind Kind
+	// Version is 4 or 6 for every Kind that is IP, else 0.
+	Version uint8
+	// Proto is the IP protocol of the transport header; of a LaterFragment
+	// what its own headers say. Valid iff Version is set.
+	Proto uint8
+	// Fragment is set for every part of a fragmented datagram; the fields
+	// MoreFragments, FragmentID and FragmentOffset (octets) are valid iff it is.
+	Fragment, MoreFragments bool
+	FragmentOffset          uint16
+	FragmentID              uint32
+
+	Zone     Zone
+	Src, Dst Addr
+
+	// L3 is where the IP header starts, L4 where the transport header (of a
+	// LaterFragment: its data) does, End where the IP length ends: what
+	// follows is padding or a trailer. Payload is where the data of TCP and
+	// GRE starts, FragmentData where the piece of a datagram does that a
+	// Fragment has: in IPv6, extension headers may stand between it and L4.
+	L3, L4, Payload, End, FragmentData uint32
+	// IPLength is the length that the IP header states, header included.
+	IPLength uint32
+
+	// SrcPort and DstPort are valid for TCP.
+	SrcPort, DstPort uint16
+	// Seq and Ack are TCP's, or GRE's iff HasSeq and HasAck are set.
+	Seq, Ack uint32
+	// Window is TCP's, not yet scaled, and Flags are TCP's.
+	Window uint16
+	Flags  uint8
+
+	// CallID names the call to the receiver of an EnhancedGRE packet.
+	CallID         uint16
+	HasSeq, HasAck bool
+	Faults         Faults
+	// ICMPType is valid for ICMP.
+	ICMPType uint8
+}
+
+// PayloadLength is the number of octets of TCP or GRE data that the frame
+// holds.
+func (p *Packet) PayloadLength() int { return int(p.End) - int(p.Payload) }
+
+// FirstFragment reports whether more of the datagram follows elsewhere while
+// its transport header is here.
+func (p *Packet) FirstFragment() bool { return p.Fragment && p.FragmentOffset == 0 }
+
+// The flags of a virtio_net_hdr (virtio 1.2, section 5.1.6).
+const (
+	offloadNeedsChecksum = 1
+	offloadDataValid     = 2
+)
+
+// Unfinished reports whether the frame's checksum says nothing yet, because
+// whoever sends the frame on finishes it, or nothing more, because the NIC
+// has checked it.
+func (o *Offload) Unfinished() bool {
+	return o.Flags&(offloadNeedsChecksum|offloadDataValid) != 0 || o.GSOType != 0
+}
