@@ -1,0 +1,161 @@
+package flow_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/grewire/grewire/track/flow"
+)
+
+func key(n uint64) flow.Key {
+	k := flow.Key{Kind: flow.GREKey, DstID: uint16(n)}
+	binary.LittleEndian.PutUint64(k.Src[:], n)
+	return k
+}
+
+// TestTableAgainstMap plays random operations on a table and on a map.
+func TestTableAgainstMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.IntRange(1, 300).Draw(t, "limit")
+		table := flow.NewTable[uint64](limit, rapid.Uint64().Draw(t, "seed"))
+		model := map[flow.Key]uint64{}
+		for range rapid.IntRange(1, 800).Draw(t, "operations") {
+			k := key(rapid.Uint64Range(0, 400).Draw(t, "key"))
+			switch rapid.IntRange(0, 2).Draw(t, "operation") {
+			case 0:
+				insert(t, table, model, k, limit)
+			case 1:
+				remove(t, table, model, k)
+			case 2:
+				find(t, table, model, k)
+			}
+			if table.Len() != len(model) {
+				t.Fatalf("table has %d entries, want %d", table.Len(), len(model))
+			}
+		}
+		for k := range model {
+			find(t, table, model, k)
+		}
+		sweepAll(t, table, model)
+	})
+}
+
+func insert(t *rapid.T, table *flow.Table[uint64], model map[flow.Key]uint64, k flow.Key, limit int) {
+	hash := table.Hash(&k)
+	s := table.Lock(hash)
+	defer s.Unlock()
+	v, found := s.Insert(hash, &k)
+	if _, want := model[k]; found != want {
+		t.Fatalf("Insert(%v) found %v, want %v", k, found, want)
+	}
+	if v == nil {
+		if len(model) < limit {
+			t.Fatalf("Insert refused with %d of %d entries", len(model), limit)
+		}
+		return
+	}
+	if !found && len(model) == limit {
+		t.Fatalf("Insert beyond the limit of %d", limit)
+	}
+	if !found && *v != 0 {
+		t.Fatalf("a new value is %d, want zero", *v)
+	}
+	*v++
+	model[k]++
+}
+
+func remove(t *rapid.T, table *flow.Table[uint64], model map[flow.Key]uint64, k flow.Key) {
+	hash := table.Hash(&k)
+	s := table.Lock(hash)
+	defer s.Unlock()
+	_, want := model[k]
+	if got := s.Delete(hash, &k); got != want {
+		t.Fatalf("Delete(%v) = %v, want %v", k, got, want)
+	}
+	delete(model, k)
+}
+
+func find(t *rapid.T, table *flow.Table[uint64], model map[flow.Key]uint64, k flow.Key) {
+	hash := table.Hash(&k)
+	s := table.Lock(hash)
+	defer s.Unlock()
+	v := s.Find(hash, &k)
+	want, there := model[k]
+	if (v != nil) != there || v != nil && *v != want {
+		t.Fatalf("Find(%v) = %v, want %d (%v)", k, v, want, there)
+	}
+}
+
+func sweepAll(t *rapid.T, table *flow.Table[uint64], model map[flow.Key]uint64) {
+	seen := map[flow.Key]uint64{}
+	for visited := 0; visited < table.Slots(); visited += 7 {
+		table.Sweep(min(7, table.Slots()-visited), func(k *flow.Key, v *uint64) { seen[*k] = *v })
+	}
+	if fmt.Sprint(len(seen)) != fmt.Sprint(len(model)) {
+		t.Fatalf("a lap of Sweep saw %d entries, want %d", len(seen), len(model))
+	}
+}
+
+// TestTableConcurrent lets goroutines count into shared entries.
+func TestTableConcurrent(t *testing.T) {
+	const workers, rounds, keys = 4, 5000, 97
+	table := flow.NewTable[uint64](keys, rand.Uint64())
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := range rounds {
+				k := key(uint64(i % keys))
+				hash := table.Hash(&k)
+				s := table.Lock(hash)
+				v, _ := s.Insert(hash, &k)
+				*v++
+				s.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	var sum uint64
+	table.Sweep(table.Slots(), func(_ *flow.Key, v *uint64) { sum += *v })
+	if sum != workers*rounds {
+		t.Fatalf("counted %d, want %d", sum, workers*rounds)
+	}
+}
+
+// TestTableHoldsItsLimit fills tables of many sizes to the brim: the spread of
+// the hash over the shards must never refuse an entry before the limit.
+func TestTableHoldsItsLimit(t *testing.T) {
+	for _, limit := range []int{1, 7, 64, 65, 1000, 4096, 70000} {
+		table := flow.NewTable[uint32](limit, rand.Uint64())
+		for n := range limit + 1 {
+			k := key(uint64(n))
+			hash := table.Hash(&k)
+			s := table.Lock(hash)
+			v, _ := s.Insert(hash, &k)
+			s.Unlock()
+			if (v != nil) != (n < limit) {
+				t.Fatalf("limit %d: entry %d accepted: %v", limit, n+1, v != nil)
+			}
+		}
+	}
+}
+
+func TestTableAllocatesNothing(t *testing.T) {
+	table := flow.NewTable[uint64](100, 1)
+	k := key(5)
+	hash := table.Hash(&k)
+	allocs := testing.AllocsPerRun(100, func() {
+		s := table.Lock(hash)
+		s.Insert(hash, &k)
+		s.Find(hash, &k)
+		s.Delete(hash, &k)
+		s.Unlock()
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations per insert, find and delete", allocs)
+	}
+}
