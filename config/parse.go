@@ -1,0 +1,133 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/BurntSushi/toml"
+)
+
+// MaxSize is the size of the largest file that is read, in bytes. It holds
+// tens of thousands of prefixes.
+const MaxSize = 1 << 20
+
+// Load reads and checks a file. The error is Faults where the file could be
+// read and is wrong, and wraps the operating system's where it could not.
+func Load(path string) (*Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// LoadWithoutNICs is Load for a program that touches no NIC: bridge.lan and
+// bridge.wan may be missing.
+func LoadWithoutNICs(path string) (*Config, error) {
+	data, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	return parse(path, data, notYet, nicRules)
+}
+
+// Parse checks the contents of a file. The name appears in faults. The error
+// is always Faults; with it, the Config is nil.
+func Parse(name string, data []byte) (*Config, error) {
+	return parse(name, data, notYet, nil)
+}
+
+// read returns at most MaxSize+1 bytes of a file, so that Parse can tell that
+// it is too large.
+func read(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	return data, nil
+}
+
+// parse is Parse with the features that are to be refused, and without the
+// rules that are to be left out.
+func parse(name string, data []byte, refused []feature, without map[string]bool) (*Config, error) {
+	tree, places, fault := readTOML(data)
+	if fault != nil {
+		fault.File = name
+		return nil, Faults{*fault}
+	}
+	c := Default()
+	schema := c.schema()
+	doc := &document{file: name, notYet: refused, known: keysOf("", schema), blamed: make(map[string]bool)}
+	schema.set(value{raw: tree, place: places, doc: doc})
+	c.checkRules(doc, places, without)
+	if len(doc.faults) > 0 {
+		doc.faults.sort()
+		return nil, doc.faults
+	}
+	return &c, nil
+}
+
+// readTOML returns the values of a text and their places, or the one fault
+// that keeps it from being read.
+func readTOML(data []byte) (map[string]any, *place, *Fault) {
+	if len(data) > MaxSize {
+		return nil, nil, &Fault{Line: 1, Message: fmt.Sprintf("larger than %d bytes, which no configuration is", MaxSize)}
+	}
+	if at := invalidUTF8(data); at >= 0 {
+		line := 1 + bytes.Count(data[:at], []byte("\n"))
+		return nil, nil, &Fault{Line: line, Message: fmt.Sprintf("byte 0x%02x is not UTF-8 text; is this a TOML file?", data[at])}
+	}
+	// The library counts a CRLF line end as the line before or the line after,
+	// by the kind of error.
+	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
+	places, err := locate(text)
+	if err != nil {
+		return nil, nil, syntaxFault(text, err)
+	}
+	tree, err := decode(text)
+	if err != nil {
+		return nil, nil, syntaxFault(text, err)
+	}
+	return tree, places, nil
+}
+
+// invalidUTF8 returns the offset of the first byte that is not UTF-8, or -1.
+func invalidUTF8(data []byte) int {
+	for i := 0; i < len(data); {
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return -1
+}
+
+func syntaxFault(text string, err error) *Fault {
+	if tooDeep, ok := errors.AsType[*depthError](err); ok {
+		return &Fault{Line: tooDeep.line, Message: err.Error()}
+	}
+	fault := &Fault{Line: 1, Message: err.Error()}
+	if syntax, ok := errors.AsType[toml.ParseError](err); ok {
+		fault.Line, fault.Key, fault.Message = syntax.Position.Line, syntax.LastKey, syntax.Message
+	}
+	if rest, ok := strings.CutPrefix(fault.Message, "Key '"); ok && fault.Key == "" {
+		fault.Key, _, _ = strings.Cut(rest, "'") // of a table that comes twice
+	}
+	// At the end of the text the library is one line off in either direction.
+	lines := 1 + strings.Count(strings.TrimSuffix(text, "\n"), "\n")
+	fault.Line = min(max(fault.Line, 1), lines)
+	fault.Key = oneLine(fault.Key)
+	fault.Message = oneLine("not valid TOML: " + strings.TrimSuffix(fault.Message, "."))
+	return fault
+}
