@@ -1,0 +1,262 @@
+package stream
+
+import (
+	"encoding/binary"
+
+	"github.com/grewire/grewire/track/pptp"
+)
+
+// State says how a Direction reads.
+type State uint8
+
+// The states of a Direction. The zero State waits for a start.
+const (
+	// Searching takes up the thread at the next segment that begins with a
+	// plausible header.
+	Searching State = iota
+	// Reading knows where messages begin.
+	Reading
+	// Lost reads no further: the cookie or a Length made no sense.
+	Lost
+)
+
+// MaxLength is the longest message that is taken for one: the longest of
+// RFC 2637 has 220 octets, and peers that append a little exist.
+const MaxLength = 512
+
+// Message is one whole control message.
+type Message struct {
+	// Position is the sequence number of its first octet; the field at offset
+	// n of the message lies at Position+n of the stream.
+	Position uint32
+	// View is valid until the next call of Next.
+	View pptp.View
+}
+
+// Direction reads the messages that one end of a connection sends. It holds
+// no pointers. The zero Direction is Searching.
+type Direction struct {
+	next     uint32 // stream position of the first octet not yet read
+	buffer   Ref    // holds what was seen from next on but could not be read yet
+	consumed uint16 // octets at the start of the buffer that were read since
+	state    State
+	have     spans // of the buffer
+}
+
+// Start makes d read from the given stream position on: the one behind SYN.
+func (d *Direction) Start(pool *Pool, position uint32) {
+	d.Close(pool)
+	d.next, d.state = position, Reading
+}
+
+// State returns how d reads.
+func (d *Direction) State() State { return d.state }
+
+// Close gives back what d holds and makes it Searching.
+func (d *Direction) Close(pool *Pool) {
+	if d.buffer != 0 {
+		pool.put(d.buffer)
+	}
+	*d = Direction{}
+}
+
+// Acknowledged tells d that the receiver has everything before position. If d
+// has not, those octets went another way: what they were is not known, and d
+// is Searching from there on. It reports whether that happened.
+func (d *Direction) Acknowledged(pool *Pool, position uint32) (missed bool) {
+	if d.state != Reading || !after(position, d.next+uint32(d.have.prefix())) {
+		return false
+	}
+	d.Close(pool)
+	d.next = position
+	return true
+}
+
+// Reader yields the messages that a segment completes.
+type Reader struct {
+	d        *Direction
+	pool     *Pool
+	position uint32
+	data     []byte
+}
+
+// Segment gives d the octets of a segment, the first of which has the given
+// stream position. Call Next until it reports false.
+func (d *Direction) Segment(pool *Pool, position uint32, data []byte) Reader {
+	return Reader{d: d, pool: pool, position: position, data: data}
+}
+
+// Next reads the next whole message into m. It reports false when there is
+// none, and has then kept what belongs to a later one.
+func (r *Reader) Next(m *Message) bool {
+	d := r.d
+	if d.state == Searching && !r.resume() {
+		return false
+	}
+	r.discard()
+	for d.state == Reading {
+		if d.buffer == 0 && r.inOrder() {
+			if r.direct(m) {
+				return true
+			}
+			if d.state != Reading {
+				break
+			}
+		}
+		if len(r.data) == 0 && d.buffer == 0 {
+			return false
+		}
+		progress := r.store()
+		if r.buffered(m) {
+			return true
+		}
+		if !progress {
+			return false
+		}
+	}
+	r.release()
+	return false
+}
+
+// resume takes up the thread at the start of the segment.
+func (r *Reader) resume() bool {
+	if len(r.data) < pptp.HeaderLength || !plausible(r.data) {
+		return false
+	}
+	r.d.next, r.d.state = r.position, Reading
+	return true
+}
+
+// plausible reports whether b starts with a header that only a control message
+// has: known type, the length that type has, and the cookie.
+func plausible(b []byte) bool {
+	v := pptp.View(b)
+	length := pptp.FixedLength(v.ControlType())
+	return v.MessageType() == pptp.ControlMessage && v.Magic() == pptp.MagicCookie && length != 0 && int(v.Length()) == length
+}
+
+// inOrder drops the octets that were read already and reports whether the
+// next one is there.
+func (r *Reader) inOrder() bool {
+	ahead := int32(r.position - r.d.next)
+	if ahead < 0 {
+		n := min(int(-ahead), len(r.data))
+		r.position += uint32(n)
+		r.data = r.data[n:]
+	}
+	return len(r.data) > 0 && r.position == r.d.next
+}
+
+// direct reads a message that is whole in the segment.
+func (r *Reader) direct(m *Message) bool {
+	length := r.d.messageLength(r.data)
+	if length == 0 || length > len(r.data) {
+		return false
+	}
+	*m = Message{Position: r.position, View: pptp.View(r.data[:length])}
+	r.position += uint32(length)
+	r.data = r.data[length:]
+	r.d.next = r.position
+	return true
+}
+
+// messageLength returns the length of the message at the start of b, 0 if too
+// little of it is there to tell. If b starts with no message, d is Lost.
+func (d *Direction) messageLength(b []byte) int {
+	if len(b) >= 2 {
+		if length := int(binary.BigEndian.Uint16(b)); length < pptp.HeaderLength || length > MaxLength {
+			d.state = Lost
+			return 0
+		}
+	}
+	if len(b) < 8 {
+		return 0
+	}
+	if binary.BigEndian.Uint32(b[4:]) != pptp.MagicCookie {
+		d.state = Lost
+		return 0
+	}
+	return int(binary.BigEndian.Uint16(b))
+}
+
+// store copies what fits of the segment into the buffer, first copies first,
+// and reports whether anything of the segment was used up. Octets that the
+// buffer has no room for stay in r.data.
+func (r *Reader) store() bool {
+	d := r.d
+	r.inOrder()
+	start := int(int32(r.position - d.next))
+	if len(r.data) == 0 || start >= BufferSize {
+		return false
+	}
+	if d.buffer == 0 {
+		if d.buffer = r.pool.get(); d.buffer == 0 {
+			return false
+		}
+	}
+	n := min(len(r.data), BufferSize-start)
+	if !r.fill(start, start+n) {
+		return false
+	}
+	r.position += uint32(n)
+	r.data = r.data[n:]
+	return true
+}
+
+// fill copies the segment's octets into the gaps of [start, end).
+func (r *Reader) fill(start, end int) bool {
+	d := r.d
+	had := d.have
+	if !d.have.add(start, end) {
+		return false
+	}
+	buffer := r.pool.bytes(d.buffer)
+	for at := start; at < end; {
+		from, to := had.nextGap(at, end)
+		copy(buffer[from:to], r.data[from-start:])
+		at = max(to, from+1)
+	}
+	return true
+}
+
+// buffered reads a message that is whole in the buffer.
+func (r *Reader) buffered(m *Message) bool {
+	d := r.d
+	if d.buffer == 0 {
+		return false
+	}
+	there := r.pool.bytes(d.buffer)[:d.have.prefix()]
+	length := d.messageLength(there)
+	if length == 0 || length > len(there) {
+		return false
+	}
+	*m = Message{Position: d.next, View: pptp.View(there[:length])}
+	d.consumed = uint16(length)
+	return true
+}
+
+// discard forgets the message that the last Next read from the buffer.
+func (r *Reader) discard() {
+	d := r.d
+	if n := int(d.consumed); n != 0 {
+		buffer := r.pool.bytes(d.buffer)
+		copy(buffer, buffer[n:])
+		d.have.shift(n)
+		d.next += uint32(n)
+		d.consumed = 0
+	}
+	if d.buffer != 0 && d.have.empty() {
+		r.release()
+	}
+}
+
+func (r *Reader) release() {
+	if r.d.buffer != 0 {
+		r.pool.put(r.d.buffer)
+		r.d.buffer, r.d.have = 0, spans{}
+	}
+}
+
+// after reports whether sequence number a comes after b, across the wrap at
+// 2^32 (RFC 9293, section 3.4).
+func after(a, b uint32) bool { return int32(a-b) > 0 }

@@ -1,0 +1,63 @@
+package stream
+
+import "sync"
+
+// BufferSize is how many octets a Direction looks ahead of a gap or keeps of
+// a split message: nine of the longest messages (220 octets), and far more
+// than any real peer has in flight.
+const BufferSize = 2048
+
+// Ref names a buffer of a Pool; the zero Ref names none. A Ref is no pointer,
+// so that tables that hold it need not be scanned by the garbage collector.
+type Ref uint32
+
+// Pool is a fixed number of buffers. It is safe for concurrent use; a buffer
+// belongs to whoever got it until it is put back.
+type Pool struct {
+	mu      sync.Mutex
+	buffers [][]byte // grows up to limit; a buffer once made is kept
+	free    []Ref
+	limit   int
+}
+
+// NewPool returns a pool that holds at most limit buffers.
+func NewPool(limit int) *Pool { return &Pool{limit: limit} }
+
+// get returns an unused buffer, or 0 if the limit is reached.
+func (p *Pool) get() Ref {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.free); n > 0 {
+		ref := p.free[n-1]
+		p.free = p.free[:n-1]
+		return ref
+	}
+	if len(p.buffers) >= p.limit {
+		return 0
+	}
+	p.buffers = append(p.buffers, make([]byte, BufferSize))
+	return Ref(len(p.buffers))
+}
+
+func (p *Pool) put(ref Ref) {
+	p.mu.Lock()
+	p.free = append(p.free, ref)
+	p.mu.Unlock()
+}
+
+// bytes returns the buffer named by ref.
+func (p *Pool) bytes(ref Ref) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.buffers[ref-1]
+}
+
+// Used returns the number of buffers in use.
+func (p *Pool) Used() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.buffers) - len(p.free)
+}
+
+// Limit returns the number of buffers the pool may hold.
+func (p *Pool) Limit() int { return p.limit }
