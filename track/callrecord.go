@@ -1,0 +1,128 @@
+package track
+
+import (
+	"sync/atomic"
+
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+)
+
+// call is a call of a control connection and guarded by that connection's
+// lock. The connection lists it as waiting until it carries GRE, then as
+// active.
+type call struct {
+	// serial is the call's number; 0 while the record is unused. It is the
+	// one field read without the lock, to tell whether a ref still means the
+	// call it once meant.
+	serial atomic.Uint64
+	callData
+}
+
+type callData struct {
+	prev, next ref
+	waits      bool // in the waiting list
+	kind       pptp.CallKind
+	state      pptp.CallState
+	pns        Side
+	ids        [2]uint16 // by role, see id
+	idKnown    [2]bool
+	seen       [flow.Sides]bool // GRE came in by that side
+	started    Time
+	control    Time // its last message
+	deadline   Time // of a waiting call
+}
+
+// side returns where the end with this role is.
+func (k *call) side(role pptp.Role) Side {
+	if role == pptp.PNS {
+		return k.pns
+	}
+	return k.pns.Other()
+}
+
+// id returns the call ID that the end with this role assigned, if it has.
+func (k *call) id(role pptp.Role) (uint16, bool) {
+	return k.ids[role-pptp.PNS], k.idKnown[role-pptp.PNS]
+}
+
+func (k *call) setID(role pptp.Role, id uint16) {
+	k.ids[role-pptp.PNS], k.idKnown[role-pptp.PNS] = id, true
+}
+
+// party names one end of a call by what a message says of it.
+type party struct {
+	kind pptp.CallKind // 0: any
+	role pptp.Role     // 0: whichever is on side
+	side Side
+	id   uint16
+}
+
+// is reports whether the party is an end of k.
+func (p *party) is(k *call) bool {
+	role := p.role
+	if role == 0 {
+		if role = pptp.PNS; k.pns != p.side {
+			role = pptp.PAC
+		}
+	}
+	id, known := k.id(role)
+	return known && id == p.id && k.side(role) == p.side && (p.kind == 0 || p.kind == k.kind)
+}
+
+// link puts a call at the head of a list of its connection.
+func (t *Tracker) link(c *connection, r ref, waits bool) {
+	k := t.calls.at(r)
+	head := c.list(waits)
+	k.waits, k.prev, k.next = waits, 0, *head
+	if *head != 0 {
+		t.calls.at(*head).prev = r
+	}
+	*head = r
+}
+
+func (t *Tracker) unlink(c *connection, r ref) {
+	k := t.calls.at(r)
+	if k.next != 0 {
+		t.calls.at(k.next).prev = k.prev
+	}
+	if k.prev != 0 {
+		t.calls.at(k.prev).next = k.next
+	} else {
+		*c.list(k.waits) = k.next
+	}
+}
+
+func (c *connection) list(waits bool) *ref {
+	if waits {
+		return &c.waiting
+	}
+	return &c.active
+}
+
+// findPending returns the call of c that the party belongs to and that is not
+// yet agreed, or 0.
+func (t *Tracker) findPending(c *connection, p *party) ref {
+	for r := c.waiting; r != 0; r = t.calls.at(r).next {
+		if k := t.calls.at(r); !k.state.CarriesGRE() && p.is(k) {
+			return r
+		}
+	}
+	return 0
+}
+
+// findAgreed returns the agreed call of c that the party belongs to, or 0: the
+// key map leads from the ID that a party assigned to the call.
+func (t *Tracker) findAgreed(c *connection, p *party) ref {
+	key := c.greTo(p.side, p.id)
+	e, ok := t.entry(&key)
+	if !ok || !e.belongsTo(c) || t.calls.at(e.call).serial.Load() != e.serial || !p.is(t.calls.at(e.call)) {
+		return 0
+	}
+	return e.call
+}
+
+// greTo is the key of the GRE sent to the end on side, which assigned id.
+func (c *connection) greTo(side Side, id uint16) flow.Key {
+	from := side.Other()
+	return flow.Key{Kind: flow.GREKey, Side: from, Zone: c.key.Zone, Src: c.addr(from), Dst: c.addr(side), DstID: id}
+}

@@ -1,0 +1,226 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// newCall makes a call of c, in the waiting list, or returns 0 if a limit is
+// reached.
+func (w *work) newCall(c *connection) ref {
+	if c.calls >= w.settings.Limits.CallsPerConnection {
+		w.limit("calls_per_connection")
+		return 0
+	}
+	if !w.t.admitHosts(c, w.settings.Limits.CallsPerHost) {
+		w.limit("calls_per_host")
+		return 0
+	}
+	r := w.t.calls.get()
+	if r == 0 {
+		w.t.releaseHosts(c)
+		w.limit("calls")
+		return 0
+	}
+	k := w.t.calls.at(r)
+	k.callData = callData{started: w.now}
+	k.serial.Store(w.t.serial.Add(1))
+	c.calls++
+	w.t.link(c, r, true)
+	return r
+}
+
+// connect lets the call's GRE pass from now on and reports whether it could.
+func (w *work) connect(c *connection, r ref) bool {
+	k := w.t.calls.at(r)
+	if w.t.expectations.Add(flow.Sides) > int64(w.settings.Limits.Expectations) {
+		w.t.expectations.Add(-flow.Sides)
+		w.limit("expectations")
+		return false
+	}
+	for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
+		w.enterKey(c, r, role)
+	}
+	k.state, k.deadline = pptp.CallConnected, w.now.Add(w.settings.Timeouts.Expectation)
+	w.callEvent(EventCallConnected, c, k)
+	return true
+}
+
+// enterKey puts the GRE sent to the end with this role into the key map. A
+// call that already has this key is one that an end has forgotten: ids are
+// unique per pair of peers (RFC 2637, section 3.2.1), so it ends.
+func (w *work) enterKey(c *connection, r ref, role pptp.Role) {
+	k := w.t.calls.at(r)
+	id, _ := k.id(role)
+	key := c.greTo(k.side(role), id)
+	if old := w.t.findAgreed(c, &party{side: k.side(role), id: id}); old != 0 && old != r {
+		w.endCall(c, old, "replaced")
+	}
+	hash := w.t.keymap.Hash(&key)
+	s := w.t.keymap.Lock(hash)
+	defer s.Unlock()
+	e, found := s.Insert(hash, &key)
+	if found {
+		w.displaced = append(w.displaced, displaced{key: key, entry: *e})
+	}
+	*e = keyEntry{serial: k.serial.Load(), call: r, lanPort: c.key.SrcID, wanPort: c.key.DstID}
+}
+
+// displaced is a call of another connection whose key went to a new call.
+type displaced struct {
+	key   flow.Key
+	entry keyEntry
+}
+
+// settle ends the calls that were displaced. The caller holds no lock.
+func (w *work) settle() {
+	for i := range w.displaced {
+		d := &w.displaced[i]
+		key := d.entry.controlKey(&d.key)
+		hash := w.t.controls.Hash(&key)
+		lock := w.t.lock(hash)
+		if c := w.t.find(hash, &key); c != nil && w.t.calls.at(d.entry.call).serial.Load() == d.entry.serial {
+			w.end(c, d.entry.call, "replaced", d)
+		}
+		lock.Unlock()
+	}
+	w.displaced = w.displaced[:0]
+}
+
+// refuse ends a call that was answered with anything but success.
+func (w *work) refuse(c *connection, r ref, v pptp.View) {
+	result, _ := v.Result()
+	cause, _ := v.CauseCode()
+	k := w.t.calls.at(r)
+	snapshot := w.t.snapshot(c, k, nil)
+	snapshot.State = CallEnded
+	w.events = append(w.events, Event{
+		Time: w.now, Kind: EventCallRefused, Call: &snapshot, Result: uint16(result), CauseCode: cause,
+	})
+	w.forget(c, r)
+}
+
+// endAll ends every call of c.
+func (w *work) endAll(c *connection, cause string) {
+	for _, list := range [...]*ref{&c.waiting, &c.active} {
+		for *list != 0 {
+			w.endCall(c, *list, cause)
+		}
+	}
+}
+
+// endCall ends a call: none of its GRE passes any more.
+func (w *work) endCall(c *connection, r ref, cause string) { w.end(c, r, cause, nil) }
+
+func (w *work) end(c *connection, r ref, cause string, d *displaced) {
+	k := w.t.calls.at(r)
+	snapshot := w.t.snapshot(c, k, d)
+	snapshot.State = CallEnded
+	w.events = append(w.events, Event{Time: w.now, Kind: EventCallEnded, Cause: cause, Call: &snapshot})
+	w.forget(c, r)
+}
+
+// forget removes a call from every table.
+func (w *work) forget(c *connection, r ref) {
+	k := w.t.calls.at(r)
+	if k.state.CarriesGRE() {
+		for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
+			w.t.leaveKey(c, k, role)
+		}
+		if k.waits {
+			w.t.expectations.Add(-flow.Sides)
+		}
+	}
+	w.t.releaseHosts(c)
+	w.t.unlink(c, r)
+	c.calls--
+	k.serial.Store(0)
+	w.t.calls.put(r)
+}
+
+// leaveKey removes the call's GRE to the end with this role from the key map.
+func (t *Tracker) leaveKey(c *connection, k *call, role pptp.Role) {
+	id, _ := k.id(role)
+	key := c.greTo(k.side(role), id)
+	hash := t.keymap.Hash(&key)
+	s := t.keymap.Lock(hash)
+	defer s.Unlock()
+	if e := s.Find(hash, &key); e != nil && e.serial == k.serial.Load() {
+		s.Delete(hash, &key)
+	}
+}
+
+// greSeen notes that the first GRE packet of a direction of a call came in by
+// side: the call waits no longer, and is active once both directions were
+// seen. The caller holds no lock.
+func (w *work) greSeen(key *flow.Key, e *keyEntry) {
+	control := e.controlKey(key)
+	hash := w.t.controls.Hash(&control)
+	lock := w.t.lock(hash)
+	defer lock.Unlock()
+	c := w.t.find(hash, &control)
+	k := w.t.calls.at(e.call)
+	if c == nil || k.serial.Load() != e.serial {
+		return // it ended meanwhile
+	}
+	k.seen[key.Side] = true
+	if k.waits {
+		w.t.unlink(c, e.call)
+		w.t.link(c, e.call, false)
+		w.t.expectations.Add(-flow.Sides)
+	}
+	if k.seen[key.Side.Other()] {
+		w.callEvent(EventCallActive, c, k)
+	}
+}
+
+// hostUse counts the calls of a host, as client and as server alike.
+type hostUse struct{ calls uint32 }
+
+func hostKey(addr wire.Addr, zone wire.Zone) flow.Key {
+	return flow.Key{Kind: flow.HostKey, Src: addr, Zone: zone}
+}
+
+// admitHosts counts one more call of both ends of c, unless one of them has
+// as many as a host may have.
+func (t *Tracker) admitHosts(c *connection, limit int) bool {
+	if !t.admitHost(c, LAN, limit) {
+		return false
+	}
+	if !t.admitHost(c, WAN, limit) {
+		t.releaseHost(c, LAN)
+		return false
+	}
+	return true
+}
+
+func (t *Tracker) admitHost(c *connection, side Side, limit int) bool {
+	key := hostKey(c.addr(side), c.key.Zone)
+	hash := t.hosts.Hash(&key)
+	s := t.hosts.Lock(hash)
+	defer s.Unlock()
+	use, _ := s.Insert(hash, &key)
+	if use == nil || int(use.calls) >= limit {
+		return false
+	}
+	use.calls++
+	return true
+}
+
+func (t *Tracker) releaseHosts(c *connection) {
+	t.releaseHost(c, LAN)
+	t.releaseHost(c, WAN)
+}
+
+func (t *Tracker) releaseHost(c *connection, side Side) {
+	key := hostKey(c.addr(side), c.key.Zone)
+	hash := t.hosts.Hash(&key)
+	s := t.hosts.Lock(hash)
+	defer s.Unlock()
+	if use := s.Find(hash, &key); use != nil {
+		if use.calls--; use.calls == 0 {
+			s.Delete(hash, &key)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/stream"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// phase is how far the TCP of a control connection is.
+type phase uint8
+
+// The phases. A connection picked up in mid-stream starts open.
+//
+//	opening --SYN,ACK--> answered --ACK--> open --both FIN, RST--> closed
+const (
+	opening phase = iota
+	answered
+	open
+	closed
+)
+
+// connection is a control connection. It is guarded by the lock of its key's
+// hash (Tracker.lock), and so are its calls.
+type connection struct {
+	key      flow.Key
+	hash     uint64
+	self     ref
+	phase    phase
+	pickedUp bool // seen from its middle: what was agreed before is unknown
+	opener   Side // who sent SYN
+	client   Side // the end that is not the server at port 1723
+	lastSeen Time
+
+	ends    [flow.Sides]tcpEnd           // by the side that sends
+	streams [flow.Sides]stream.Direction // by the side that sends
+
+	session   pptp.SessionState
+	requester Side // who sent the first Start-Control-Connection-Request
+
+	// synSeq is the sequence number of a SYN that came, by synSide, on an
+	// open connection: its end may have restarted (RFC 9293, section 3.5.1).
+	synSeq  uint32
+	synSide Side
+	synSeen bool
+
+	calls   int // in both lists
+	waiting ref // calls not yet seen to carry GRE: they have a deadline
+	active  ref // the others
+}
+
+// controlKey is the key of the control connection that a TCP segment coming in
+// by side belongs to.
+func controlKey(p *wire.Packet, side Side) flow.Key {
+	k := flow.Key{Kind: flow.ControlKey, Zone: p.Zone, Src: p.Src, Dst: p.Dst, SrcID: p.SrcPort, DstID: p.DstPort}
+	if side == WAN {
+		k.Src, k.Dst, k.SrcID, k.DstID = k.Dst, k.Src, k.DstID, k.SrcID
+	}
+	return k
+}
+
+// anyZone is the key under which a connection is found whatever its zone.
+func anyZone(k flow.Key) flow.Key {
+	k.Kind, k.Zone = flow.AnyZoneKey, 0
+	return k
+}
+
+// swapped is the key of the same addresses and ports with the sides changed.
+func swapped(k flow.Key) flow.Key {
+	k.Src, k.Dst, k.SrcID, k.DstID = k.Dst, k.Src, k.DstID, k.SrcID
+	return k
+}
+
+// addr returns the address of the connection's end on side.
+func (c *connection) addr(side Side) wire.Addr {
+	if side == LAN {
+		return c.key.Src
+	}
+	return c.key.Dst
+}
+
+// serverPort is where PPTP servers listen.
+const serverPort = pptp.Port
+
+// clientSide returns the side of the client: the end that is not at port 1723;
+// if both are, the one that opened the connection.
+func clientSide(k *flow.Key, opener Side) Side {
+	switch {
+	case k.SrcID == serverPort && k.DstID != serverPort:
+		return WAN
+	case k.DstID == serverPort && k.SrcID != serverPort:
+		return LAN
+	}
+	return opener
+}
+
+// find returns the connection with the given key, or nil. The caller holds the
+// lock of its hash.
+func (t *Tracker) find(hash uint64, k *flow.Key) *connection {
+	if r := t.lookup(hash, k); r != 0 {
+		return t.connections.at(r)
+	}
+	return nil
+}
+
+func (t *Tracker) lookup(hash uint64, k *flow.Key) ref {
+	s := t.controls.Lock(hash)
+	defer s.Unlock()
+	if v := s.Find(hash, k); v != nil {
+		return *v
+	}
+	return 0
+}
+
+// enter puts r under k, in place of what is there.
+func (t *Tracker) enter(hash uint64, k *flow.Key, r ref) bool {
+	s := t.controls.Lock(hash)
+	defer s.Unlock()
+	v, _ := s.Insert(hash, k)
+	if v != nil {
+		*v = r
+	}
+	return v != nil
+}
+
+// leave removes k if r is what is there.
+func (t *Tracker) leave(hash uint64, k *flow.Key, r ref) {
+	s := t.controls.Lock(hash)
+	defer s.Unlock()
+	if v := s.Find(hash, k); v != nil && *v == r {
+		s.Delete(hash, k)
+	}
+}
+
+// create makes a connection, or returns nil if the limit is reached. The
+// caller holds the lock of hash.
+func (w *work) create(hash uint64, k *flow.Key) *connection {
+	r := w.t.connections.get()
+	if r == 0 {
+		w.limit("connections")
+		return nil
+	}
+	c := w.t.connections.at(r)
+	*c = connection{key: *k, hash: hash, self: r, lastSeen: w.now}
+	if !w.t.enter(hash, k, r) {
+		w.t.connections.put(r)
+		w.limit("connections")
+		return nil
+	}
+	any := anyZone(*k)
+	w.t.enter(w.t.controls.Hash(&any), &any, r)
+	return c
+}
+
+// remove forgets a connection. Its calls have ended.
+func (w *work) remove(c *connection) {
+	w.closeStreams(c)
+	w.t.leave(c.hash, &c.key, c.self)
+	any := anyZone(c.key)
+	w.t.leave(w.t.controls.Hash(&any), &any, c.self)
+	w.t.connections.put(c.self)
+}
+
+func (w *work) closeStreams(c *connection) {
+	for side := range c.streams {
+		c.streams[side].Close(w.t.buffers)
+	}
+}
+
+// misplaced tells a segment that belongs to no connection of its side and zone
+// but whose addresses and ports are those of a live one elsewhere.
+func (t *Tracker) misplaced(k *flow.Key, syn bool) (Reason, bool) {
+	other := swapped(*k)
+	if t.lookup(t.controls.Hash(&other), &other) != 0 {
+		return ReasonWrongSide, true
+	}
+	if syn {
+		return 0, false // a host of another VLAN may have the same address
+	}
+	for _, any := range [...]flow.Key{anyZone(*k), anyZone(other)} {
+		if t.lookup(t.controls.Hash(&any), &any) != 0 {
+			return ReasonWrongZone, true
+		}
+	}
+	return 0, false
+}

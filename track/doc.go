@@ -1,0 +1,61 @@
+// Package track follows who talks to whom by PPTP (RFC 2637), and decides
+// about every frame: which may pass, and why.
+//
+// # What is followed
+//
+// A control connection is a TCP connection to port 1723. Either end may open
+// it, and either may be PNS or PAC: that is decided for each call by what its
+// messages say (RFC 2637, section 1.2). A connection has any number of calls.
+// A call is asked for (Outgoing- or Incoming-Call-Request), agreed
+// (Outgoing-Call-Reply, or Incoming-Call-Reply and Incoming-Call-Connected)
+// and cleared. From when it is agreed until it ends, its GRE may pass, and no
+// other GRE may.
+//
+// # The tables
+//
+//	controls     (zone, LAN address and port, WAN address and port) -> connection
+//	connections  TCP state, two streams, the session, two lists of calls
+//	calls        kind, state, IDs, deadline
+//	keymap       (side, zone, source, destination, call ID) -> direction of a call
+//	hosts        (zone, address) -> number of calls
+//
+// The key map is what GRE goes by. An agreed call has two entries, one per
+// direction, each stored as the packet looks on the side where it comes in,
+// so that one probe gives the verdict, however many calls there are. All of
+// the tables are sized by the limits when the Tracker is made; none grows with
+// the traffic.
+//
+// # A frame's way
+//
+// A Lane is a worker's own. Process takes a batch through two passes: decode
+// and hash every frame, then decide about every frame.
+//
+//  1. GRE version 1 (lane.go, keymap.go): probe, count, done. The first packet
+//     of a direction also tells the call that its expectation is met.
+//  2. A segment of a control connection (segment.go, tcp.go): is it in the
+//     window? Its octets go to the direction's stream; every message that they
+//     complete (message.go) moves the session or a call. A reply that agrees a
+//     call enters the key map before the segment is let go: state before
+//     frame.
+//  3. A fragment (fragment.go): the first is decided about as above, the later
+//     ones follow it, those that came too early are held.
+//  4. Anything else (policy.go) passes, or not, by policy.
+//
+// # Locks
+//
+// A connection and its calls are guarded by one of 256 locks, picked by the
+// connection's hash. Inside of it, and on GRE's way alone, a table's shard is
+// locked for one operation at a time. No two locks of a kind are ever held
+// together: a call that displaces another connection's call remembers it and
+// ends it when its own lock is released (calls.go, settle).
+//
+// Elements are named by refs, not pointers, and a call by its serial number
+// besides: who finds a ref in the key map compares the serial number before he
+// believes it, so that a call that ended in between does no harm.
+//
+// # What comes out
+//
+// Verdicts, each with a Reason; Events, as values; snapshots of calls. The
+// package reads no clock, starts no goroutine, logs nothing and reads no
+// configuration.
+package track

@@ -1,0 +1,110 @@
+package track
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/grewire/grewire/track/wire"
+)
+
+// EventKind says what an Event reports.
+type EventKind uint8
+
+// The kinds of event.
+const (
+	_ EventKind = iota
+	EventControlOpen
+	EventControlClose
+	EventControlDesync // a direction lost the cookie or a Length: it opens no more calls
+	EventCallRequested
+	EventCallConnected
+	EventCallActive
+	EventCallEnded
+	EventCallRefused
+	EventFrameDropped
+	EventLimitReached
+	EventLinkUp
+	EventLinkDown
+)
+
+var eventNames = [...]string{
+	EventControlOpen: "control-open", EventControlClose: "control-close", EventControlDesync: "control-desync",
+	EventCallRequested: "call-requested", EventCallConnected: "call-connected", EventCallActive: "call-active",
+	EventCallEnded: "call-ended", EventCallRefused: "call-refused", EventFrameDropped: "frame-dropped",
+	EventLimitReached: "limit-reached", EventLinkUp: "link-up", EventLinkDown: "link-down",
+}
+
+// String returns the event's name as the commands print it.
+func (k EventKind) String() string {
+	if k == 0 || int(k) >= len(eventNames) {
+		return fmt.Sprintf("EventKind(%d)", uint8(k))
+	}
+	return eventNames[k]
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (k EventKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// Event is something that happened, as a plain value: the tracker neither
+// logs nor sends anything itself.
+type Event struct {
+	Time Time
+	Kind EventKind
+	// Cause says why, in a word of a closed list: for control-close and
+	// call-ended the end's cause ("call-disconnect-notify", "stop", "reset",
+	// "fin", "replaced", "timeout", …), for limit-reached the limit's key, for
+	// link events the NIC.
+	Cause string
+	// Call is set with call events.
+	Call *Call
+	// Control and Zone are set with control events.
+	Control Control
+	Zone    wire.Zone
+	// Result and CauseCode are set with call-refused (RFC 2637, sections
+	// 2.8 and 2.10).
+	Result, CauseCode uint16
+	// Frame is set with frame-dropped.
+	Frame *DroppedFrame
+}
+
+// DroppedFrame describes a dropped frame in an event.
+type DroppedFrame struct {
+	Side       Side       `json:"side"` // where it came in
+	Zone       wire.Zone  `json:"zone"`
+	Reason     Reason     `json:"reason"`
+	Src        netip.Addr `json:"src,omitzero"`
+	Dst        netip.Addr `json:"dst,omitzero"`
+	Protocol   uint8      `json:"protocol,omitempty"` // IP protocol
+	CallID     *uint16    `json:"call_id,omitempty"`  // in its GRE header
+	Length     int        `json:"length"`             // octets
+	Suppressed uint64     `json:"suppressed,omitempty"`
+}
+
+// eventJSON is the form of an Event on the control socket and in the log.
+type eventJSON struct {
+	Time     time.Time     `json:"time"`
+	Event    EventKind     `json:"event"`
+	Cause    string        `json:"cause,omitempty"`
+	Duration float64       `json:"duration_seconds,omitempty"`
+	Result   uint16        `json:"result,omitempty"`
+	Code     uint16        `json:"cause_code,omitempty"`
+	Zone     *wire.Zone    `json:"zone,omitempty"`
+	Control  *Control      `json:"control,omitempty"`
+	Call     *Call         `json:"call,omitempty"`
+	Frame    *DroppedFrame `json:"frame,omitempty"`
+}
+
+// MarshalJSON writes the event as one object with only the fields its kind
+// has.
+func (e Event) MarshalJSON() ([]byte, error) {
+	out := eventJSON{Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Result: e.Result, Code: e.CauseCode, Call: e.Call, Frame: e.Frame}
+	switch e.Kind {
+	case EventControlOpen, EventControlClose, EventControlDesync:
+		out.Control, out.Zone = &e.Control, &e.Zone
+	case EventCallEnded:
+		out.Duration = e.Time.Std().Sub(e.Call.Started).Seconds()
+	}
+	return json.Marshal(out)
+}

@@ -1,0 +1,120 @@
+package track
+
+import (
+	"sync"
+	"time"
+
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+)
+
+// sweeper ends what has timed out, a slice of the connections at a time.
+type sweeper struct {
+	work
+	mu   sync.Mutex
+	last Time
+	keys []flow.Key
+}
+
+// lap is how long it takes Tick to look at every connection once.
+const lap = Time(1e9)
+
+// Tick ends what has timed out by now and returns what happened; the slice is
+// valid until the next Tick. It is meant to be called several times a second
+// and looks at a share of the connections that fits the time since the last
+// call: all of them, once a second has passed.
+func (t *Tracker) Tick(now Time) []Event {
+	s := &t.ticks
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	elapsed := min(max(now-s.last, 0), lap)
+	s.last = max(s.last, now)
+	s.now, s.settings = s.last, t.settings.Load()
+	s.events = s.events[:0]
+	s.keys = s.keys[:0]
+	slots := int(Time(t.controls.Slots())*elapsed/lap) + 1
+	t.controls.Sweep(slots, func(k *flow.Key, _ *ref) {
+		if k.Kind == flow.ControlKey {
+			s.keys = append(s.keys, *k)
+		}
+	})
+	for i := range s.keys {
+		s.visit(&s.keys[i])
+	}
+	return s.events
+}
+
+// visit ends what has timed out of one connection.
+func (s *sweeper) visit(k *flow.Key) {
+	hash := s.t.controls.Hash(k)
+	lock := s.t.lock(hash)
+	defer lock.Unlock()
+	c := s.t.find(hash, k)
+	if c == nil {
+		return
+	}
+	s.visitWaiting(c)
+	silent := s.now.Sub(c.lastSeen)
+	if silent >= min(s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream) {
+		s.visitActive(c, silent)
+	}
+	if silent >= s.timeout(c) {
+		s.closeControl(c, "timeout")
+		s.remove(c)
+	}
+}
+
+// timeout is how long c may be silent. GRE of its calls keeps it, too: while
+// an end sends, it believes in the connection.
+func (s *sweeper) timeout(c *connection) time.Duration {
+	switch t := &s.settings.Timeouts; {
+	case c.phase == closed:
+		return t.TCPClosing
+	case c.phase != open:
+		return t.TCPSyn
+	default:
+		return t.TCPEstablished
+	}
+}
+
+// visitWaiting ends the calls that were not answered in time, and those that
+// never carried GRE.
+func (s *sweeper) visitWaiting(c *connection) {
+	for r := c.waiting; r != 0; {
+		k := s.t.calls.at(r)
+		next := k.next
+		if s.now >= k.deadline {
+			s.endCall(c, r, "timeout")
+		}
+		r = next
+	}
+}
+
+// visitActive ends the calls whose GRE has been idle while their control
+// connection, too, was silent as long.
+func (s *sweeper) visitActive(c *connection, silent time.Duration) {
+	for r := c.active; r != 0; {
+		k := s.t.calls.at(r)
+		next := k.next
+		limit := s.settings.Timeouts.GREUnreplied
+		if k.seen[LAN] && k.seen[WAN] {
+			limit = s.settings.Timeouts.GREStream
+		}
+		if silent >= limit && s.idle(c, k) >= limit {
+			s.endCall(c, r, "timeout")
+		}
+		r = next
+	}
+}
+
+// idle is how long the call's GRE has been silent.
+func (s *sweeper) idle(c *connection, k *call) time.Duration {
+	var last Time
+	if k.state == pptp.CallConnected || k.state == pptp.CallClearing {
+		for _, from := range [...]Side{LAN, WAN} {
+			e := s.t.traffic(c, k, from, nil)
+			last = max(last, e.last)
+		}
+	}
+	return s.now.Sub(last)
+}

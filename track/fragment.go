@@ -1,0 +1,198 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// Fragments are followed, not reassembled: only the first has the transport
+// header, so the verdict on it is the verdict on all. Those that come before
+// it are held. All of a datagram comes in by one side, so every Lane has its
+// own; nothing here is shared.
+
+// fragmentTimeout is how long a receiver waits for the rest of a datagram, as
+// Linux does by default (ipfrag_time), and fragmentHold how long the box keeps
+// fragments back that came before the first.
+const (
+	fragmentTimeout = Time(30e9)
+	fragmentHold    = Time(2e9)
+)
+
+// datagram is what is known of a fragmented datagram.
+type datagram struct {
+	key      flow.Key
+	verdict  Verdict // of its first fragment, 0 before that came
+	reason   Reason
+	call     uint64
+	gre      flow.Key // of its call, for counting; Kind 0 if it has none
+	control  flow.Key // of its control connection; Kind 0 if it has none
+	position uint32   // sequence number of the TCP segment
+	header   uint16   // octets of the datagram before the TCP payload
+	since    Time     // when it was put in its list
+	pieces   pieces
+	held     []*Frame // in the order in which they came
+
+	list       *datagramList
+	prev, next *datagram
+}
+
+// fragmentKey names the datagram of a fragment (RFC 791, section 3.2;
+// RFC 8200, section 4.5, where the protocol is no part of it).
+func fragmentKey(p *wire.Packet, side Side) flow.Key {
+	k := flow.Key{Kind: flow.FragmentKey, Side: side, Zone: p.Zone, Src: p.Src, Dst: p.Dst}
+	k.SrcID, k.DstID = uint16(p.FragmentID>>16), uint16(p.FragmentID)
+	if p.Version == 4 {
+		k.Proto = p.Proto
+	}
+	return k
+}
+
+// firstFragment takes note of a first fragment and of its verdict, if what it
+// is part of concerns the box or waits for it.
+func (l *Lane) firstFragment(f *Frame) {
+	p := &f.Packet
+	key := fragmentKey(p, l.side)
+	d := l.fragments.known[key]
+	if d != nil && d.verdict != 0 {
+		l.fragments.forget(d) // the identification is used anew
+		d = nil
+	}
+	if d == nil {
+		if !concerns(p) {
+			return
+		}
+		if d = l.fragments.start(key); d == nil {
+			return
+		}
+	}
+	l.fragments.follow(d)
+	d.verdict, d.reason, d.call = f.Verdict, f.Reason, f.Call
+	if d.verdict == Expect {
+		d.verdict = Forward
+	}
+	l.describe(d, p)
+	d.pieces.add(0, piece(p), !p.MoreFragments)
+	l.release(d)
+}
+
+// concerns reports whether the later fragments of a first one concern the box.
+func concerns(p *wire.Packet) bool {
+	return p.Proto == wire.ProtocolGRE || p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p)
+}
+
+// describe notes what the later fragments of d are parts of.
+func (l *Lane) describe(d *datagram, p *wire.Packet) {
+	switch {
+	case p.Kind == wire.EnhancedGRE && d.reason == ReasonCall:
+		d.gre = greKey(p, l.side)
+	case p.Kind == wire.TCP && d.reason == ReasonControl:
+		d.control = controlKey(p, l.side)
+		d.header, d.position = uint16(p.Payload-p.FragmentData), p.Seq
+	}
+}
+
+// piece is how many octets of the datagram's payload a fragment has.
+func piece(p *wire.Packet) int { return int(p.End - p.FragmentData) }
+
+// laterFragment decides about a fragment without transport header.
+func (l *Lane) laterFragment(f *Frame) {
+	p := &f.Packet
+	key := fragmentKey(p, l.side)
+	d := l.fragments.known[key]
+	switch {
+	case d != nil && d.verdict != 0:
+		l.follow(f, d)
+	case mayBeGRE(p):
+		l.hold(f, key, d)
+	case p.Proto == wire.ProtocolTCP && l.settings.Policy.restrictsPPTP():
+		l.hold(f, key, d)
+	default:
+		l.other(f)
+	}
+}
+
+// mayBeGRE reports whether a later fragment may be of GRE: in IPv6 other
+// headers may stand before it.
+func mayBeGRE(p *wire.Packet) bool {
+	return p.Proto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.Proto)
+}
+
+// follow gives a later fragment the verdict of the first.
+func (l *Lane) follow(f *Frame, d *datagram) {
+	p := &f.Packet
+	offset := int(p.FragmentOffset)
+	if fits := d.pieces.add(offset, offset+piece(p), !p.MoreFragments); !fits {
+		f.decide(Drop, ReasonFragmentOverlap)
+		return
+	}
+	f.decide(d.verdict, d.reason)
+	f.Call = d.call
+	switch {
+	case d.gre.Kind != 0:
+		l.greFragment(d, p)
+	case d.control.Kind != 0:
+		l.controlFragment(f, d)
+	}
+	if d.pieces.whole() {
+		l.fragments.forget(d)
+	}
+}
+
+// greFragment counts the octets of a call's later fragment.
+func (l *Lane) greFragment(d *datagram, p *wire.Packet) {
+	hash := l.t.keymap.Hash(&d.gre)
+	s := l.t.keymap.Lock(hash)
+	defer s.Unlock()
+	if e := s.Find(hash, &d.gre); e != nil && e.serial == d.call {
+		e.bytes += uint64(p.IPLength)
+	}
+}
+
+// controlFragment reads the part of a control segment that a later fragment
+// has.
+func (l *Lane) controlFragment(f *Frame, d *datagram) {
+	p := &f.Packet
+	hash := l.t.controls.Hash(&d.control)
+	lock := l.t.lock(hash)
+	if c := l.t.find(hash, &d.control); c != nil && c.phase == open {
+		into := uint32(p.FragmentOffset) - uint32(d.header)
+		me := &c.ends[l.side]
+		if end := d.position + into + uint32(piece(p)); after(end, me.end) {
+			me.end = end
+		}
+		l.readOctets(c, f, d.position+into, f.Data[p.L4:p.End])
+	}
+	lock.Unlock()
+	l.settle()
+}
+
+// hold keeps a fragment that came before the first of its datagram.
+func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
+	if d == nil {
+		if d = l.fragments.start(key); d != nil {
+			l.fragments.wait(d)
+		}
+	}
+	if d == nil || !l.fragments.pen.keep(l, f, d) {
+		f.decide(Drop, ReasonFragmentLimit)
+		l.limit("fragments")
+		return
+	}
+	f.decide(Hold, 0)
+}
+
+// release decides about what was held for the first fragment of d, which is
+// now there.
+func (l *Lane) release(d *datagram) {
+	for i, f := range d.held {
+		d.held[i] = nil
+		l.fragments.pen.leave(f)
+		if d.list != nil {
+			l.follow(f, d)
+		} else {
+			f.decide(Drop, ReasonFragmentOverlap) // beyond the end
+		}
+		l.done(f)
+	}
+	d.held = d.held[:0]
+}

@@ -1,0 +1,68 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// keyEntry is what the GRE key map holds for one direction of a connected
+// call: all that the verdict on a packet needs, so that a packet costs one
+// probe. It is guarded by the lock of its shard.
+type keyEntry struct {
+	serial           uint64 // the call's number
+	call             ref
+	lanPort, wanPort uint16 // of the control connection, whose addresses are the key's
+	seen             bool   // a packet came
+	packets, bytes   uint64
+	last             Time // when the last packet came
+	sequence         sequence
+	faults           uint32 // packets whose header is not as RFC 2637 wants it
+}
+
+// greKey is the key of a packet as it comes in by side.
+func greKey(p *wire.Packet, side Side) flow.Key {
+	return flow.Key{Kind: flow.GREKey, Side: side, Zone: p.Zone, Src: p.Src, Dst: p.Dst, DstID: p.CallID}
+}
+
+// take counts a packet and reports whether it is the direction's first.
+func (e *keyEntry) take(p *wire.Packet, now Time) (first bool) {
+	first = !e.seen
+	e.seen = true
+	e.packets++
+	e.bytes += uint64(p.IPLength)
+	e.last = now
+	if p.HasSeq && p.Faults == 0 {
+		e.sequence.packet(p.Seq)
+	}
+	if p.Faults != 0 {
+		e.faults++
+	}
+	return first
+}
+
+// controlKey is the key of the control connection of the call that the entry
+// with the given key belongs to.
+func (e *keyEntry) controlKey(k *flow.Key) flow.Key {
+	out := flow.Key{Kind: flow.ControlKey, Zone: k.Zone, Src: k.Src, Dst: k.Dst, SrcID: e.lanPort, DstID: e.wanPort}
+	if k.Side == WAN {
+		out.Src, out.Dst = k.Dst, k.Src
+	}
+	return out
+}
+
+// belongsTo reports whether the entry's call is one of c. The entry's key has
+// c's addresses and zone already.
+func (e *keyEntry) belongsTo(c *connection) bool {
+	return e.lanPort == c.key.SrcID && e.wanPort == c.key.DstID
+}
+
+// entry returns a copy of the key map's entry for a key.
+func (t *Tracker) entry(key *flow.Key) (keyEntry, bool) {
+	hash := t.keymap.Hash(key)
+	s := t.keymap.Lock(hash)
+	defer s.Unlock()
+	if e := s.Find(hash, key); e != nil {
+		return *e, true
+	}
+	return keyEntry{}, false
+}

@@ -1,0 +1,180 @@
+package track
+
+import (
+	"sync/atomic"
+
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// Lane decides about the frames that come in by one side. It belongs to one
+// worker.
+type Lane struct {
+	work
+	side      Side
+	decided   []*Frame
+	fragments fragments
+	drops     [NumReasons]dropLimiter
+
+	fragmentCount atomic.Int64 // len(fragments.known), for those who only look
+}
+
+// Process decides about a batch of frames that came in by the Lane's side. It
+// returns every frame that now has its final verdict, dropped ones too, in the
+// order in which they are to leave: a frame that is held is not among them,
+// and comes, as a copy, with the batch that releases it. The result is valid
+// until the next Process or Flush. Process(nil, now) only lets time pass.
+func (l *Lane) Process(frames []Frame, now Time) []*Frame {
+	l.begin(now)
+	l.fragments.expire(now)
+	for i := range frames {
+		l.decode(&frames[i])
+	}
+	for i := range frames {
+		l.decide(&frames[i])
+	}
+	return l.decided
+}
+
+// Flush gives up the frames that are still held and returns them, dropped.
+func (l *Lane) Flush(now Time) []*Frame {
+	l.begin(now)
+	l.fragments.flush()
+	return l.decided
+}
+
+func (l *Lane) begin(now Time) {
+	l.now = max(l.now, now)
+	l.settings = l.t.settings.Load()
+	l.decided = l.decided[:0]
+	l.fragments.recycle()
+}
+
+// decode reads the frame and starts to work on its key, ahead of the decision.
+func (l *Lane) decode(f *Frame) {
+	f.Verdict, f.Reason, f.Call, f.Rewritten = 0, 0, 0, false
+	wire.Decode(f.Data, &f.Packet)
+	if f.Packet.Kind == wire.EnhancedGRE {
+		key := greKey(&f.Packet, l.side)
+		f.hash = l.t.keymap.Hash(&key)
+	}
+}
+
+// decide gives the frame its verdict and puts it, unless it is held, and what
+// it releases into l.decided.
+func (l *Lane) decide(f *Frame) {
+	p := &f.Packet
+	switch {
+	case f.Truncated:
+		f.decide(Drop, ReasonTruncated)
+	case p.Kind == wire.LaterFragment:
+		l.laterFragment(f)
+	default:
+		l.judge(f)
+	}
+	if f.Verdict == Hold {
+		return
+	}
+	l.done(f)
+	if p.Fragment && p.FragmentOffset == 0 {
+		l.firstFragment(f)
+	}
+}
+
+// done hands a frame on that has its final verdict.
+func (l *Lane) done(f *Frame) {
+	if f.Verdict == Drop {
+		l.reportDrop(f)
+	}
+	l.decided = append(l.decided, f)
+}
+
+// judge gives a frame its verdict by what it carries.
+func (l *Lane) judge(f *Frame) {
+	policy := &l.settings.Policy
+	switch f.Packet.Kind {
+	case wire.TCP:
+		if isControl(&f.Packet) {
+			l.control(f)
+			return
+		}
+		l.other(f)
+	case wire.EnhancedGRE:
+		l.gre(f)
+	case wire.PlainGRE:
+		f.choose(policy.AnyGRE || policy.GREv0 == ActForward, ReasonGREv0, ReasonGREv0Denied)
+	case wire.OddGRE:
+		f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREVersion)
+	case wire.MalformedGRE:
+		f.decide(Drop, ReasonMalformed)
+		if f.Packet.Fragment {
+			f.decide(Drop, ReasonFragmentTiny)
+		}
+	case wire.Pause:
+		f.decide(Drop, ReasonPause)
+	default:
+		l.other(f)
+	}
+}
+
+func isControl(p *wire.Packet) bool { return p.SrcPort == serverPort || p.DstPort == serverPort }
+
+func (f *Frame) decide(v Verdict, r Reason) { f.Verdict, f.Reason = v, r }
+
+// choose lets the frame pass for one reason or drops it for another.
+func (f *Frame) choose(pass bool, why, whyNot Reason) {
+	if pass {
+		f.decide(Forward, why)
+	} else {
+		f.decide(Drop, whyNot)
+	}
+}
+
+// gre decides about a GRE packet of RFC 2637: it passes if it belongs to an
+// agreed call. One probe of the key map tells.
+func (l *Lane) gre(f *Frame) {
+	p := &f.Packet
+	key := greKey(p, l.side)
+	s := l.t.keymap.Lock(f.hash)
+	e := s.Find(f.hash, &key)
+	if e == nil {
+		s.Unlock()
+		l.unknownGRE(f, &key)
+		return
+	}
+	f.Call = e.serial
+	if p.Faults != 0 && l.settings.Policy.StrictGRE == ActDrop {
+		s.Unlock()
+		l.count(AnomalyGREHeader)
+		f.decide(Drop, ReasonStrictGRE)
+		return
+	}
+	f.decide(Forward, ReasonCall)
+	if !e.take(p, l.now) && p.Faults == 0 {
+		s.Unlock()
+		return
+	}
+	seen, first := *e, e.packets == 1
+	s.Unlock()
+	if p.Faults != 0 {
+		l.count(AnomalyGREHeader)
+	}
+	if first {
+		l.greSeen(&key, &seen)
+	}
+}
+
+// unknownGRE decides about GRE of no call that comes in by this side.
+func (l *Lane) unknownGRE(f *Frame, key *flow.Key) {
+	if l.settings.Policy.AnyGRE {
+		f.decide(Forward, ReasonAnyGRE)
+		return
+	}
+	f.decide(Drop, ReasonNotNegotiated)
+	mirrored := *key
+	mirrored.Side = l.side.Other()
+	if e, ok := l.t.entry(&mirrored); ok {
+		f.Call = e.serial
+		f.decide(Drop, ReasonWrongSide)
+	}
+}

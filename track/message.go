@@ -1,0 +1,170 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/pptp"
+)
+
+// message acts on a control message that the end on side from sent. It returns
+// the number of the call concerned, if any, and whether the message opened it.
+func (w *work) message(c *connection, from Side, v pptp.View) (opened bool, serial uint64) {
+	t := v.ControlType()
+	switch {
+	case v.MessageType() != pptp.ControlMessage || pptp.FixedLength(t) == 0:
+		w.count(AnomalyUnknownMessage)
+	case !v.Complete():
+		w.count(AnomalyShortMessage)
+	case isSessionMessage(t):
+		w.sessionMessage(c, from, v)
+	case c.session != pptp.SessionEstablished && !c.pickedUp:
+		w.count(AnomalyIllegalMessage)
+	case t == pptp.OutgoingCallRequest || t == pptp.IncomingCallRequest:
+		serial = w.request(c, from, v)
+	default:
+		return w.callMessage(c, from, v)
+	}
+	return false, serial
+}
+
+// isSessionMessage tells the messages about the control connection itself.
+func isSessionMessage(t pptp.ControlType) bool { return t <= pptp.EchoReply }
+
+// sessionMessage acts on a message about the connection itself.
+func (w *work) sessionMessage(c *connection, from Side, v pptp.View) {
+	t := v.ControlType()
+	if t == pptp.StartControlConnectionRequest && c.session == pptp.SessionIdle {
+		c.requester = from
+	}
+	result, _ := v.Result()
+	next, ok := c.session.Next(t, from == c.requester, result)
+	if !ok && !c.pickedUp {
+		w.count(AnomalyIllegalMessage)
+		return
+	}
+	c.session = next
+	if t == pptp.StopControlConnectionRequest {
+		w.endAll(c, "stop") // RFC 2637, section 2.3: it clears all calls
+	}
+}
+
+// request opens a call that is asked for, or renews one that already is.
+func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
+	kind, _ := pptp.KindOf(v.ControlType())
+	role, _ := pptp.SenderOf(v.ControlType())
+	id, _ := v.CallID()
+	r := w.t.findPending(c, &party{kind: kind, role: role, side: from, id: id})
+	if r == 0 {
+		if r = w.newCall(c); r == 0 {
+			return 0
+		}
+		k := w.t.calls.at(r)
+		k.kind, k.pns = kind, from
+		if role == pptp.PAC {
+			k.pns = from.Other()
+		}
+		k.setID(role, id)
+		k.state = pptp.CallRequested
+		w.callEvent(EventCallRequested, c, k)
+	}
+	k := w.t.calls.at(r)
+	k.control, k.deadline = w.now, w.now.Add(w.settings.Timeouts.PendingCall)
+	return k.serial.Load()
+}
+
+// callMessage acts on a message about a call that was asked for before.
+func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, serial uint64) {
+	r := w.concerned(c, from, v)
+	if r == 0 {
+		w.count(AnomalyUnmatchedMessage)
+		return false, 0
+	}
+	k := w.t.calls.at(r)
+	serial = k.serial.Load()
+	result, _ := v.Result()
+	next, ok := k.state.Next(k.kind, v.ControlType(), result)
+	if !ok {
+		w.count(AnomalyIllegalMessage)
+		return false, serial
+	}
+	k.control = w.now
+	return w.transition(c, r, next, v), serial
+}
+
+// concerned finds the call that a message is about.
+func (w *work) concerned(c *connection, from Side, v pptp.View) ref {
+	own, _ := v.CallID()
+	peers, _ := v.PeerCallID()
+	to := from.Other()
+	switch v.ControlType() {
+	case pptp.OutgoingCallReply:
+		return w.answered(c, party{pptp.OutgoingCall, pptp.PNS, to, peers}, pptp.PAC, own)
+	case pptp.IncomingCallReply:
+		return w.answered(c, party{pptp.IncomingCall, pptp.PAC, to, peers}, pptp.PNS, own)
+	case pptp.IncomingCallConnected:
+		return w.pendingFirst(c, party{pptp.IncomingCall, pptp.PNS, to, peers})
+	case pptp.CallClearRequest:
+		return w.agreedFirst(c, party{0, pptp.PNS, from, own})
+	case pptp.CallDisconnectNotify:
+		// By the RFC the ID is the PAC's; some PACs send the PNS's instead.
+		if r := w.agreedFirst(c, party{0, pptp.PAC, from, own}); r != 0 {
+			return r
+		}
+		return w.agreedFirst(c, party{0, pptp.PNS, to, own})
+	case pptp.WANErrorNotify:
+		return w.agreedFirst(c, party{0, pptp.PNS, to, peers})
+	case pptp.SetLinkInfo:
+		return w.agreedFirst(c, party{0, 0, to, peers})
+	}
+	return 0
+}
+
+// answered finds the call that a reply answers: one that waits for it, or one
+// that got the same answer before.
+func (w *work) answered(c *connection, asker party, replier pptp.Role, id uint16) ref {
+	r := w.pendingFirst(c, asker)
+	if r != 0 {
+		if had, known := w.t.calls.at(r).id(replier); known && had != id {
+			return 0
+		}
+	}
+	return r
+}
+
+func (w *work) pendingFirst(c *connection, p party) ref {
+	if r := w.t.findPending(c, &p); r != 0 {
+		return r
+	}
+	return w.t.findAgreed(c, &p)
+}
+
+func (w *work) agreedFirst(c *connection, p party) ref {
+	if r := w.t.findAgreed(c, &p); r != 0 {
+		return r
+	}
+	return w.t.findPending(c, &p)
+}
+
+// transition moves a call to its next state and reports whether that opened
+// it.
+func (w *work) transition(c *connection, r ref, next pptp.CallState, v pptp.View) (opened bool) {
+	k := w.t.calls.at(r)
+	had := k.state
+	switch {
+	case next == pptp.CallEnded && v.ControlType() == pptp.CallDisconnectNotify:
+		w.endCall(c, r, "call-disconnect-notify")
+	case next == pptp.CallEnded:
+		w.refuse(c, r, v)
+	case next == pptp.CallReplied && had != next:
+		id, _ := v.CallID()
+		k.setID(pptp.PNS, id)
+		k.state, k.deadline = next, w.now.Add(w.settings.Timeouts.PendingCall)
+	case next == pptp.CallConnected && had != next:
+		if v.ControlType() == pptp.OutgoingCallReply {
+			id, _ := v.CallID()
+			k.setID(pptp.PAC, id)
+		}
+		return w.connect(c, r)
+	default:
+		k.state = next
+	}
+	return false
+}

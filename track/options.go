@@ -1,0 +1,78 @@
+package track
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Action is what a policy does with a class of frames.
+type Action uint8
+
+// The actions. Count lets a frame pass and counts what is wrong with it.
+const (
+	ActForward Action = iota
+	ActDrop
+	ActCount
+)
+
+// Policy says what may pass. The zero value is not useful: see
+// DefaultOptions.
+type Policy struct {
+	AnyGRE    bool   // let GRE of no call pass (policy.gre = "any")
+	GREv0     Action // ActForward or ActDrop
+	Other     Action // ActForward or ActDrop
+	DenyPPTP  bool   // drop every control connection
+	StrictGRE Action // ActDrop or ActCount: header checks beyond the call ID
+	// Clients and Servers restrict who may hold a control connection with
+	// whom; empty means all. The server is the end at TCP port 1723.
+	Clients, Servers []netip.Prefix
+}
+
+// Limits bounds every table and buffer. All are counts of entries but
+// HoldBytes.
+type Limits struct {
+	Connections        int // control connections, half-open ones included
+	Calls              int
+	CallsPerConnection int
+	CallsPerHost       int // per client and per server address, in each zone
+	Expectations       int // directions of calls that have seen no GRE yet
+	Fragments          int // fragmented datagrams followed at a time
+	HoldBytes          int // bytes of frames and of split messages kept
+}
+
+// Timeouts after which state without traffic is given up.
+type Timeouts struct {
+	Expectation    time.Duration // a call whose first GRE packet never came
+	GREUnreplied   time.Duration // a call with GRE one way only, control silent as long
+	GREStream      time.Duration // a call with GRE both ways, control silent as long
+	TCPEstablished time.Duration // an established control connection
+	TCPSyn         time.Duration // a half-open control connection
+	TCPClosing     time.Duration // a control connection that was closed or reset
+	PendingCall    time.Duration // a call that was requested and not answered (RFC 2637, section 3.1.4)
+}
+
+// Options configures a Tracker.
+type Options struct {
+	Policy   Policy
+	Limits   Limits
+	Timeouts Timeouts
+	// Seed keys the hash of every table. It must not be guessable by those
+	// who send frames; tests fix it.
+	Seed uint64
+}
+
+// DefaultOptions returns the documented defaults, with a zero Seed.
+func DefaultOptions() Options {
+	return Options{
+		Policy: Policy{GREv0: ActDrop, Other: ActForward, StrictGRE: ActCount},
+		Limits: Limits{
+			Connections: 16384, Calls: 65536, CallsPerConnection: 1024, CallsPerHost: 16384,
+			Expectations: 131072, Fragments: 4096, HoldBytes: 8 << 20,
+		},
+		Timeouts: Timeouts{
+			Expectation: 5 * time.Minute, GREUnreplied: 10 * time.Minute, GREStream: 5 * time.Hour,
+			TCPEstablished: 5 * 24 * time.Hour, TCPSyn: 2 * time.Minute, TCPClosing: 2 * time.Minute,
+			PendingCall: time.Minute,
+		},
+	}
+}

@@ -1,0 +1,259 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/stream"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// control decides about a segment of a PPTP control connection.
+func (l *Lane) control(f *Frame) {
+	p := &f.Packet
+	k := controlKey(p, l.side)
+	if !l.settings.allows(&k, clientSide(&k, l.opener(p))) {
+		f.decide(Drop, ReasonPPTPDenied)
+		return
+	}
+	hash := l.t.controls.Hash(&k)
+	lock := l.t.lock(hash)
+	l.segment(f, hash, &k)
+	lock.Unlock()
+	l.settle()
+}
+
+// opener guesses who opened the connection that a segment belongs to, for
+// connections between two ports 1723.
+func (l *Lane) opener(p *wire.Packet) Side {
+	if p.Flags&(wire.SYN|wire.ACK) == wire.SYN|wire.ACK {
+		return l.side.Other()
+	}
+	return l.side
+}
+
+// segment is control under the connection's lock.
+func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key) {
+	p := &f.Packet
+	f.decide(Forward, ReasonControl)
+	c := l.t.find(hash, k)
+	if c == nil {
+		c = l.firstSegment(f, hash, k)
+	}
+	if c == nil {
+		return
+	}
+	switch flags := p.Flags & (wire.SYN | wire.ACK | wire.RST); {
+	case flags&wire.RST != 0:
+		l.reset(c, f)
+	case flags == wire.SYN:
+		l.syn(c, f)
+	case flags == wire.SYN|wire.ACK:
+		l.synAck(c, f)
+	default:
+		l.established(c, f)
+	}
+}
+
+// firstSegment makes the connection of a segment that belongs to none, unless
+// there is nothing to follow: then the frame is decided.
+func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key) *connection {
+	p := &f.Packet
+	syn := p.Flags&(wire.SYN|wire.ACK) == wire.SYN
+	if reason, bad := l.t.misplaced(k, syn); bad {
+		f.decide(Drop, reason)
+		return nil
+	}
+	if p.Flags&wire.RST != 0 || p.Flags&wire.SYN == 0 && p.PayloadLength() == 0 {
+		return nil // nothing to learn from
+	}
+	c := l.create(hash, k)
+	if c == nil {
+		f.decide(Forward, ReasonControlUntracked)
+		return nil
+	}
+	c.opener = l.side
+	if !syn {
+		c.phase, c.pickedUp = open, true
+		c.opener = clientSide(k, l.opener(p))
+	}
+	c.client = clientSide(k, c.opener)
+	return c
+}
+
+// syn takes a SYN without ACK.
+func (l *Lane) syn(c *connection, f *Frame) {
+	p := &f.Packet
+	switch {
+	case c.phase == closed || c.phase == opening && l.side == c.opener:
+		l.restart(c, l.side)
+		fallthrough
+	case c.phase == opening && !c.ends[l.side].known: // simultaneous open (RFC 9293, section 3.5)
+		l.beginDirection(c, f)
+	default:
+		c.synSeen, c.synSeq, c.synSide = true, p.Seq, l.side
+	}
+}
+
+// beginDirection starts the direction of the segment at its SYN.
+func (l *Lane) beginDirection(c *connection, f *Frame) {
+	p := &f.Packet
+	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
+	me.begin(f.Data, p)
+	me.unsummed = !sound(f)
+	advance(me, peer, p)
+	c.lastSeen = l.now
+	c.streams[l.side].Start(l.t.buffers, p.Seq+1)
+	l.read(c, f, p.Seq+1) // data may come with SYN (RFC 7413)
+}
+
+// synAck takes the answer to a SYN.
+func (l *Lane) synAck(c *connection, f *Frame) {
+	p := &f.Packet
+	if c.synSeen && c.synSide != l.side && p.Ack == c.synSeq+1 {
+		l.restart(c, c.synSide) // the other end takes the new connection
+		opener := &c.ends[c.opener]
+		opener.known, opener.end, opener.edge = true, p.Ack, p.Ack
+		c.streams[c.opener].Start(l.t.buffers, p.Ack)
+	}
+	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
+	if c.phase >= open || !peer.known || p.Ack != peer.end || me.known && p.Seq+1 != me.end {
+		f.decide(Forward, ReasonControlOutOfWindow)
+		return
+	}
+	if !me.known {
+		l.beginDirection(c, f)
+		agreeScale(me, peer)
+	}
+	c.phase = answered
+}
+
+// restart makes c a new connection between the same ends.
+func (w *work) restart(c *connection, opener Side) {
+	w.closeControl(c, "replaced")
+	*c = connection{
+		key: c.key, hash: c.hash, self: c.self, lastSeen: w.now,
+		opener: opener, client: clientSide(&c.key, opener),
+	}
+}
+
+// reset takes a RST.
+func (l *Lane) reset(c *connection, f *Frame) {
+	if !sound(f) && !c.ends[l.side].unsummed {
+		f.decide(Forward, ReasonControlBadChecksum)
+		return
+	}
+	if !resets(&c.ends[l.side], &c.ends[l.side.Other()], &f.Packet) {
+		f.decide(Forward, ReasonControlOutOfWindow)
+		return
+	}
+	l.closeControl(c, "reset")
+}
+
+// established takes every other segment.
+func (l *Lane) established(c *connection, f *Frame) {
+	p := &f.Packet
+	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
+	if c.phase == closed {
+		return
+	}
+	if c.phase == opening || !inWindow(me, peer, p) {
+		f.decide(Forward, ReasonControlOutOfWindow)
+		return
+	}
+	if !me.known {
+		me.unsummed = !sound(f)
+	} else if !me.unsummed && !sound(f) {
+		f.decide(Forward, ReasonControlBadChecksum)
+		return
+	}
+	advance(me, peer, p)
+	c.lastSeen = l.now
+	l.opened(c)
+	l.read(c, f, p.Seq)
+	l.acknowledged(c, f)
+	l.finish(c, f)
+}
+
+// opened notes that the connection's handshake is over.
+func (l *Lane) opened(c *connection) {
+	if c.phase == answered && l.side == c.opener {
+		c.phase = open
+		l.controlEvent(EventControlOpen, c, "")
+	}
+}
+
+// acknowledged tells the other direction what its receiver has. Octets that
+// went past unseen leave a gap that nothing will fill.
+func (l *Lane) acknowledged(c *connection, f *Frame) {
+	p := &f.Packet
+	if p.Flags&wire.ACK == 0 {
+		return
+	}
+	other := l.side.Other()
+	ack := p.Ack
+	if c.ends[other].fin && ack == c.ends[other].end {
+		ack-- // FIN is no octet of the stream
+	}
+	if c.streams[other].Acknowledged(l.t.buffers, ack) {
+		c.pickedUp = true
+		l.count(AnomalyMissedOctets)
+	}
+}
+
+// finish takes a FIN: calls end when both ends have sent it.
+func (l *Lane) finish(c *connection, f *Frame) {
+	if f.Packet.Flags&wire.FIN == 0 {
+		return
+	}
+	c.ends[l.side].fin = true
+	if c.ends[l.side.Other()].fin {
+		l.closeControl(c, "fin")
+	}
+}
+
+// closeControl ends every call of c and leaves c behind as closed, so that
+// what still comes of it opens nothing.
+func (w *work) closeControl(c *connection, cause string) {
+	if c.phase == closed {
+		return
+	}
+	w.endAll(c, cause)
+	w.closeStreams(c)
+	if c.phase == open {
+		w.controlEvent(EventControlClose, c, cause)
+	}
+	c.phase, c.session, c.lastSeen = closed, pptp.SessionIdle, w.now
+}
+
+// read takes the octets of a segment, the first of which is at position, and
+// acts on every message they complete.
+func (l *Lane) read(c *connection, f *Frame, position uint32) {
+	p := &f.Packet
+	l.readOctets(c, f, position, f.Data[p.Payload:p.End])
+}
+
+func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byte) {
+	if len(octets) == 0 {
+		return
+	}
+	d := &c.streams[l.side]
+	before := d.State()
+	reader := d.Segment(l.t.buffers, position, octets)
+	for m := new(stream.Message); reader.Next(m); {
+		if opened, call := l.message(c, l.side, m.View); call != 0 {
+			f.Call = call
+			if opened {
+				f.decide(Expect, ReasonControl)
+			}
+		}
+	}
+	if before != stream.Lost && d.State() == stream.Lost {
+		l.controlEvent(EventControlDesync, c, l.side.String())
+	}
+}
+
+// sound reports whether a segment's checksum is right, or not there to be
+// judged: still to be finished by an offload, or of a datagram in fragments.
+func sound(f *Frame) bool {
+	return f.Offload.Unfinished() || f.Packet.Fragment || wire.TCPChecksumOK(f.Data, &f.Packet)
+}

@@ -1,0 +1,51 @@
+package track
+
+import "math/bits"
+
+// sequence follows the sequence numbers of one direction of a call: they start
+// anywhere and grow by one per packet with payload (RFC 2637, section 4.1).
+// Packets are never dropped for their number; they are counted.
+type sequence struct {
+	top       uint32 // the highest number seen
+	seen      uint64 // bit n: top-n was seen
+	started   bool
+	lost      uint32 // numbers skipped and not seen since
+	reordered uint32 // numbers seen late, each filling a gap
+	repeated  uint32 // numbers seen twice, or too late to tell
+	jumps     uint32 // steps too far to be loss: a restart, or a forgery
+}
+
+// maxGap is how far numbers may step forward and still count as loss.
+const maxGap = 1 << 16
+
+func (s *sequence) packet(number uint32) {
+	if !s.started {
+		*s = sequence{top: number, seen: 1, started: true}
+		return
+	}
+	switch step := int32(number - s.top); {
+	case step > maxGap || step < -maxGap:
+		s.jumps++
+		s.top, s.seen = number, 1
+	case step > 0:
+		s.lost += uint32(step) - 1
+		s.seen = s.seen<<uint(step) | 1
+		s.top = number
+	default:
+		s.late(uint(-step))
+	}
+}
+
+// late takes a packet whose number is back below the top.
+func (s *sequence) late(back uint) {
+	bit := uint64(1) << back // 0 from 64 on
+	if bit == 0 || s.seen&bit != 0 {
+		s.repeated++
+		return
+	}
+	s.seen |= bit
+	if s.lost > 0 && bits.Len64(s.seen) > 0 {
+		s.lost--
+		s.reordered++
+	}
+}

@@ -1,0 +1,164 @@
+package track
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// Use is how much of a limit is taken.
+type Use struct {
+	Used  int `json:"used"`
+	Limit int `json:"limit"`
+}
+
+// Usage returns how much of each limit is taken, by its key in the
+// configuration's section [limits].
+func (t *Tracker) Usage() map[string]Use {
+	limits := t.settings.Load().Limits
+	return map[string]Use{
+		"connections":  {t.connections.used(), limits.Connections},
+		"calls":        {t.calls.used(), limits.Calls},
+		"expectations": {int(t.expectations.Load()), limits.Expectations},
+		"fragments":    {t.fragmentsUsed(), limits.Fragments},
+		"hold_bytes":   {int(t.heldBytes.Load()) + t.buffers.Used()*bufferSize, limits.HoldBytes},
+	}
+}
+
+// Calls returns the calls that have not ended, by number.
+func (t *Tracker) Calls() []Call {
+	var out []Call
+	t.eachCall(func(c *connection, r ref) { out = append(out, t.snapshot(c, t.calls.at(r), nil)) })
+	slices.SortFunc(out, func(a, b Call) int { return int(int64(a.ID - b.ID)) })
+	return out
+}
+
+// Expectations returns the directions of calls whose GRE is expected, by call.
+func (t *Tracker) Expectations() []Expectation {
+	var out []Expectation
+	t.eachCall(func(c *connection, r ref) {
+		if k := t.calls.at(r); k.waits && k.state.CarriesGRE() {
+			out = append(out, expectation(c, k, LAN), expectation(c, k, WAN))
+		}
+	})
+	slices.SortStableFunc(out, func(a, b Expectation) int { return int(int64(a.Call - b.Call)) })
+	return out
+}
+
+func expectation(c *connection, k *call, from Side) Expectation {
+	role := pptp.PNS
+	if k.pns == from {
+		role = pptp.PAC
+	}
+	id, _ := k.id(role)
+	return Expectation{
+		Call: k.serial.Load(), Zone: c.key.Zone, Side: from, CallID: id,
+		Src: netAddr(c.addr(from)), Dst: netAddr(c.addr(from.Other())), Expires: k.deadline.Std(),
+	}
+}
+
+// eachCall visits every call under its connection's lock.
+func (t *Tracker) eachCall(visit func(c *connection, r ref)) {
+	for _, key := range t.controlKeys() {
+		hash := t.controls.Hash(&key)
+		lock := t.lock(hash)
+		if c := t.find(hash, &key); c != nil {
+			for _, head := range [...]ref{c.waiting, c.active} {
+				for r := head; r != 0; r = t.calls.at(r).next {
+					visit(c, r)
+				}
+			}
+		}
+		lock.Unlock()
+	}
+}
+
+// controlKeys returns the key of every connection.
+func (t *Tracker) controlKeys() []flow.Key {
+	keys := make([]flow.Key, 0, t.connections.used())
+	t.controls.Each(func(k *flow.Key, _ *ref) {
+		if k.Kind == flow.ControlKey {
+			keys = append(keys, *k)
+		}
+	})
+	return keys
+}
+
+// snapshot returns what there is to say about a call. d, if any, has the
+// direction of it that the key map has no more. The caller holds c's lock.
+func (t *Tracker) snapshot(c *connection, k *call, d *displaced) Call {
+	out := Call{
+		ID: k.serial.Load(), Zone: c.key.Zone, State: k.shown(), Kind: k.kind.String(),
+		PNS: c.party(k, pptp.PNS), PAC: c.party(k, pptp.PAC),
+		Started: k.started.Std(), Control: c.control(),
+	}
+	last := k.control
+	if k.state.CarriesGRE() {
+		for _, from := range [...]Side{LAN, WAN} {
+			e := t.traffic(c, k, from, d)
+			last = max(last, e.last)
+			out.add(from, &e)
+		}
+	}
+	out.LastSeen = last.Std()
+	return out
+}
+
+// add puts in what the key map counted of the direction that comes in by from.
+func (out *Call) add(from Side, e *keyEntry) {
+	traffic := &out.LANToWAN
+	if from == WAN {
+		traffic = &out.WANToLAN
+	}
+	*traffic = Traffic{Packets: e.packets, Bytes: e.bytes}
+	out.Lost += uint64(e.sequence.lost)
+	out.Reordered += uint64(e.sequence.reordered)
+}
+
+// traffic returns the key map's entry for the call's GRE that comes in by
+// from, or the one it was displaced from.
+func (t *Tracker) traffic(c *connection, k *call, from Side, d *displaced) keyEntry {
+	role := pptp.PNS
+	if k.pns == from {
+		role = pptp.PAC
+	}
+	id, _ := k.id(role)
+	key := c.greTo(from.Other(), id)
+	if d != nil && d.key == key {
+		return d.entry
+	}
+	if e, ok := t.entry(&key); ok && e.serial == k.serial.Load() {
+		return e
+	}
+	return keyEntry{}
+}
+
+// shown is the call's state in the words of the commands.
+func (k *call) shown() CallState {
+	switch {
+	case k.state == pptp.CallClearing:
+		return CallClearing
+	case k.state == pptp.CallConnected && k.seen[LAN] && k.seen[WAN]:
+		return CallActive
+	case k.state == pptp.CallConnected:
+		return CallConnected
+	}
+	return CallRequested
+}
+
+func (c *connection) party(k *call, role pptp.Role) Party {
+	id, _ := k.id(role)
+	return Party{Addr: netAddr(c.addr(k.side(role))), Side: k.side(role), CallID: id}
+}
+
+func (c *connection) control() Control {
+	return Control{
+		LANAddr: netAddr(c.key.Src), LANPort: c.key.SrcID,
+		WANAddr: netAddr(c.key.Dst), WANPort: c.key.DstID,
+	}
+}
+
+func netAddr(a wire.Addr) netip.Addr { return netip.AddrFrom16(a).Unmap() }

@@ -1,0 +1,122 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/wire"
+)
+
+// tcpEnd is what is known of the octets that one end of a control connection
+// sends, in the terms of RFC 9293, section 3.3.1. Windows are octets, already
+// scaled.
+type tcpEnd struct {
+	end    uint32 // one past the highest sequence number sent
+	edge   uint32 // one past the highest that the other end's window allows
+	window uint32 // the largest window that this end offered
+	acked  uint32 // the highest acknowledgment that this end sent
+	scale  uint8  // shift of the windows this end offers (RFC 7323, section 2)
+	known  bool   // a segment of this end was seen
+	acks   bool   // acked is valid
+	limits bool   // edge comes from the other end's window, not from a guess
+	scales bool   // its SYN offered to scale
+	fin    bool   // sent FIN
+	// unsummed is set when this end's first segment had a wrong checksum and
+	// was answered all the same: a capture from before its checksums were
+	// finished. They tell nothing then.
+	unsummed bool
+}
+
+// Slack for windows that are not known: an end picked up in mid-stream may
+// scale its windows, and acknowledgments may come late.
+const (
+	unscaledWindow = 65535
+	maxAckLag      = 66000
+)
+
+// segmentEnd returns one past the last sequence number of the segment, SYN and
+// FIN counted.
+func segmentEnd(p *wire.Packet) uint32 {
+	end := p.Seq + uint32(p.PayloadLength())
+	if p.Flags&wire.SYN != 0 {
+		end++
+	}
+	if p.Flags&wire.FIN != 0 {
+		end++
+	}
+	return end
+}
+
+// after reports whether sequence number a comes after b (RFC 9293, section
+// 3.4).
+func after(a, b uint32) bool { return int32(a-b) > 0 }
+
+// inWindow reports whether the segment from me is one that peer can take and
+// that acknowledges only what peer sent. It is the four-sided check of van
+// Rooij, "Real stateful TCP packet filtering": nobody who does not see the
+// connection can pass it but by guessing.
+func inWindow(me, peer *tcpEnd, p *wire.Packet) bool {
+	if !me.known {
+		return !peer.known || p.Flags&wire.ACK == 0 || acksSent(peer, p.Ack)
+	}
+	if after(p.Seq, me.edge) || after(me.end-max(peer.window, unscaledWindow), segmentEnd(p)) {
+		return false
+	}
+	return p.Flags&wire.ACK == 0 || !peer.known || acksSent(peer, p.Ack)
+}
+
+func acksSent(peer *tcpEnd, ack uint32) bool {
+	return !after(ack, peer.end) && !after(peer.end-maxAckLag-peer.window, ack)
+}
+
+// resets reports whether a reset from me is in the window: at or behind what
+// peer acknowledged, not past what its window allows (RFC 9293, section
+// 3.10.7.4).
+func resets(me, peer *tcpEnd, p *wire.Packet) bool {
+	if !me.known {
+		return p.Flags&wire.ACK != 0 && peer.known && p.Ack == peer.end
+	}
+	low := me.end
+	if peer.acks {
+		low = peer.acked
+	}
+	return !after(low, p.Seq) && !after(p.Seq, me.edge)
+}
+
+// advance takes note of a segment in the window.
+func advance(me, peer *tcpEnd, p *wire.Packet) {
+	end := segmentEnd(p)
+	if !me.known {
+		me.known, me.end = true, end
+		if !me.limits {
+			me.edge = end + unscaledWindow
+		}
+	} else if after(end, me.end) {
+		me.end = end
+	}
+	window := uint32(p.Window)
+	if p.Flags&wire.SYN == 0 { // windows in SYN are never scaled (RFC 7323, section 2.2)
+		window <<= me.scale
+	}
+	me.window = max(me.window, window)
+	if p.Flags&wire.ACK == 0 {
+		return
+	}
+	if !me.acks || after(p.Ack, me.acked) {
+		me.acked, me.acks = p.Ack, true
+	}
+	if edge := p.Ack + max(window, 1); !peer.limits || after(edge, peer.edge) {
+		peer.edge, peer.limits = edge, true
+	}
+}
+
+// begin starts an end at its SYN.
+func (e *tcpEnd) begin(frame []byte, p *wire.Packet) {
+	*e = tcpEnd{}
+	e.scale, e.scales = wire.WindowScale(frame, p)
+}
+
+// agreeScale applies RFC 7323, section 2.2: windows are scaled only when both
+// SYNs offered it.
+func agreeScale(a, b *tcpEnd) {
+	if !a.scales || !b.scales {
+		a.scale, b.scale = 0, 0
+	}
+}

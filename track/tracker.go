@@ -1,0 +1,122 @@
+package track
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/stream"
+)
+
+// Tracker follows every PPTP control connection and call that crosses the
+// box. It is safe for concurrent use; frames go through Lanes.
+type Tracker struct {
+	settings atomic.Pointer[settings]
+
+	keymap *flow.Table[keyEntry] // GREKey: directions of agreed calls
+	hosts  *flow.Table[hostUse]  // HostKey: calls per host
+
+	controls    *flow.Table[ref] // ControlKey and AnyZoneKey -> connections
+	connections *slab[connection]
+	calls       *slab[call]
+	locks       [lockStripes]connectionLock
+	buffers     *stream.Pool
+
+	serial       atomic.Uint64 // of the last call
+	expectations atomic.Int64  // directions of agreed calls without GRE yet
+	heldBytes    atomic.Int64  // of frames that wait for others
+
+	mu    sync.Mutex
+	lanes []*Lane
+	ticks sweeper
+}
+
+// settings are the options a Lane works by, read once per batch.
+type settings struct{ Options }
+
+// A lock guards the connections whose hash it is picked by, and their calls.
+// Table shards are locked inside of it, one at a time; two of these locks are
+// never held together.
+type connectionLock struct {
+	sync.Mutex
+	_ [56]byte // one cache line each
+}
+
+const lockStripes = 256
+
+func (t *Tracker) lock(hash uint64) *connectionLock {
+	l := &t.locks[hash%lockStripes]
+	l.Lock()
+	return l
+}
+
+// New returns a Tracker whose tables are as large as o.Limits say.
+func New(o Options) *Tracker {
+	t := &Tracker{
+		keymap:      flow.NewTable[keyEntry](flow.Sides*o.Limits.Calls, o.Seed),
+		hosts:       flow.NewTable[hostUse](o.Limits.Calls+o.Limits.Connections, o.Seed),
+		controls:    flow.NewTable[ref](2*o.Limits.Connections, o.Seed),
+		connections: newSlab[connection](o.Limits.Connections),
+		calls:       newSlab[call](o.Limits.Calls),
+		buffers:     stream.NewPool(max(o.Limits.HoldBytes/2/stream.BufferSize, 1)),
+	}
+	t.settings.Store(&settings{o})
+	t.ticks.t = t
+	return t
+}
+
+// Lane returns what one worker needs to decide about the frames that come in
+// by side. A Lane is for one goroutine.
+func (t *Tracker) Lane(side Side) *Lane {
+	l := &Lane{work: work{t: t}, side: side}
+	l.settings = t.settings.Load()
+	l.fragments.init(l)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lanes = append(t.lanes, l)
+	return l
+}
+
+// work is the state of one goroutine that acts on connections and calls.
+type work struct {
+	t         *Tracker
+	now       Time
+	settings  *settings
+	events    []Event
+	displaced []displaced
+	anomalies [NumAnomalies]atomic.Uint64
+	limited   map[string]Time // when a limit was last reported
+}
+
+// Events returns what happened since the last call. The slice is valid until
+// the next Process or Flush.
+func (w *work) Events() []Event {
+	events := w.events
+	w.events = w.events[:0]
+	return events
+}
+
+// limitReportInterval is how often one limit is reported at most.
+const limitReportInterval = Time(10e9)
+
+// limit reports that a limit of the configuration was reached.
+func (w *work) limit(name string) {
+	w.count(AnomalyLimit)
+	if last, ok := w.limited[name]; ok && w.now-last < limitReportInterval {
+		return
+	}
+	if w.limited == nil {
+		w.limited = make(map[string]Time)
+	}
+	w.limited[name] = w.now
+	w.events = append(w.events, Event{Time: w.now, Kind: EventLimitReached, Cause: name})
+}
+
+func (w *work) controlEvent(kind EventKind, c *connection, cause string) {
+	w.events = append(w.events, Event{Time: w.now, Kind: kind, Cause: cause, Control: c.control(), Zone: c.key.Zone})
+}
+
+func (w *work) callEvent(kind EventKind, c *connection, k *call) {
+	snapshot := w.t.snapshot(c, k, nil)
+	w.events = append(w.events, Event{Time: w.now, Kind: kind, Call: &snapshot})
+}

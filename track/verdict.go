@@ -1,0 +1,106 @@
+package track
+
+import "fmt"
+
+// Verdict is what happens to a frame.
+type Verdict uint8
+
+// The verdicts. The zero Verdict is invalid, so that a frame nobody decided
+// about is noticed.
+const (
+	_ Verdict = iota
+	// Forward lets the frame pass unchanged.
+	Forward
+	// Expect is Forward for the segment that completes the message which
+	// opens a call: the call's GRE is expected from now on.
+	Expect
+	// Rewrite lets the frame pass with changed bytes.
+	Rewrite
+	// Drop lets the frame end here.
+	Drop
+	// Hold keeps a copy until what it waits for has come. It is never final:
+	// a held frame is released with one of the other verdicts.
+	Hold
+)
+
+var verdictNames = [...]string{Forward: "forward", Expect: "expect", Rewrite: "rewrite", Drop: "drop", Hold: "hold"}
+
+// String returns the verdict's name as the commands print it.
+func (v Verdict) String() string {
+	if v == 0 || int(v) >= len(verdictNames) {
+		return fmt.Sprintf("Verdict(%d)", uint8(v))
+	}
+	return verdictNames[v]
+}
+
+// Passes reports whether a frame with this verdict leaves by the other port.
+func (v Verdict) Passes() bool { return v == Forward || v == Expect || v == Rewrite }
+
+// MarshalText implements encoding.TextMarshaler.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// Reason says why a frame got its verdict: a closed list, each with a counter
+// of its own; the counters add up to the frames received.
+type Reason uint8
+
+// The reasons. Those from ReasonMalformed on are reasons to drop.
+const (
+	_ Reason = iota
+
+	ReasonOther              // not PPTP: policy.other lets it pass
+	ReasonControl            // part of a PPTP control connection
+	ReasonControlOutOfWindow // TCP outside the window: passes, without effect
+	ReasonControlBadChecksum // TCP with a wrong checksum: passes, without effect
+	ReasonControlUntracked   // control beyond a limit: passes, opens no calls
+	ReasonCall               // GRE of a connected call
+	ReasonAnyGRE             // GRE of no call: policy.gre = "any" lets it pass
+	ReasonGREv0              // GRE version 0: policy.gre_v0 = "forward" lets it pass
+	ReasonICMP               // ICMP about PPTP, under policy.other = "drop"
+	ReasonNeighbour          // ARP or neighbour discovery, under policy.other = "drop"
+	ReasonLinkControl        // STP, LACP, EAPOL, LLDP, under policy.other = "drop"
+
+	ReasonMalformed       // IP protocol 47 whose headers lie or are cut
+	ReasonTruncated       // the port could not take the frame whole
+	ReasonPause           // MAC control concerns one link only
+	ReasonNotNegotiated   // GRE version 1 of no call
+	ReasonWrongSide       // GRE of a live call, or its control, from the wrong port
+	ReasonWrongZone       // control of a live connection with another VLAN identity
+	ReasonGREVersion      // GRE that is neither version 0 nor a PPTP version 1
+	ReasonGREv0Denied     // GRE version 0 under policy.gre_v0 = "drop"
+	ReasonStrictGRE       // GRE of a call with a bad header, under policy.strict_gre = "drop"
+	ReasonOtherDenied     // not PPTP, under policy.other = "drop"
+	ReasonPPTPDenied      // control of a pair that policy does not allow
+	ReasonFragmentOrphan  // a fragment whose first fragment never came
+	ReasonFragmentOverlap // a fragment that overlaps one already seen
+	ReasonFragmentTiny    // a first fragment too short for the headers that decide
+	ReasonFragmentLimit   // limits.fragments or limits.hold_bytes reached
+	ReasonEgressMTU       // too long for the port it would leave by
+	ReasonEgressFull      // the port it would leave by took no more
+	ReasonEgressDown      // the port it would leave by is down
+
+	// NumReasons is the length of an array indexed by Reason.
+	NumReasons
+)
+
+var reasonNames = [NumReasons]string{
+	ReasonOther: "other", ReasonControl: "control", ReasonControlOutOfWindow: "control-out-of-window",
+	ReasonControlBadChecksum: "control-bad-checksum", ReasonControlUntracked: "control-untracked", ReasonCall: "call", ReasonAnyGRE: "any-gre", ReasonGREv0: "gre-v0",
+	ReasonICMP: "icmp", ReasonNeighbour: "neighbour", ReasonLinkControl: "link-control",
+	ReasonMalformed: "malformed", ReasonTruncated: "truncated", ReasonPause: "pause",
+	ReasonWrongZone: "wrong-zone", ReasonGREVersion: "gre-version", ReasonGREv0Denied: "gre-v0-denied",
+	ReasonStrictGRE: "strict-gre", ReasonOtherDenied: "other-denied", ReasonPPTPDenied: "pptp-denied",
+	ReasonFragmentOrphan: "fragment-orphan", ReasonFragmentOverlap: "fragment-overlap",
+	ReasonFragmentTiny: "fragment-tiny", ReasonFragmentLimit: "fragment-limit",
+	ReasonEgressMTU: "egress-mtu", ReasonEgressFull: "egress-full", ReasonEgressDown: "egress-down",
+}
+
+// String returns the reason's name as the commands print it.
+func (r Reason) String() string {
+	if r == 0 || r >= NumReasons {
+		return fmt.Sprintf("Reason(%d)", uint8(r))
+	}
+	return reasonNames[r]
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
