@@ -1,0 +1,40 @@
+package bridge
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// pin keeps the calling goroutine on one CPU of those that the process may
+// use, the n-th going round. A virtual NIC queues what a thread sends on the
+// CPU that the thread runs on: one that moves can overtake itself, and the far
+// end sees frames out of order. undo gives the thread back.
+func pin(n int) (undo func()) {
+	runtime.LockOSThread()
+	var allowed unix.CPUSet
+	if unix.SchedGetaffinity(0, &allowed) != nil || allowed.Count() == 0 {
+		return runtime.UnlockOSThread
+	}
+	var one unix.CPUSet
+	one.Set(nthCPU(&allowed, n%allowed.Count()))
+	if unix.SchedSetaffinity(0, &one) != nil {
+		return runtime.UnlockOSThread
+	}
+	return func() {
+		if unix.SchedSetaffinity(0, &allowed) == nil {
+			runtime.UnlockOSThread()
+		} // else the thread ends with the goroutine
+	}
+}
+
+// nthCPU returns the n-th CPU of a set that has more than n.
+func nthCPU(set *unix.CPUSet, n int) int {
+	cpu := 0
+	for ; n > 0 || !set.IsSet(cpu); cpu++ {
+		if set.IsSet(cpu) {
+			n--
+		}
+	}
+	return cpu
+}

@@ -1,0 +1,44 @@
+// Package bridge is the box at work: it carries frames from one port to the
+// other through tracking and translation.
+//
+// # A frame's journey
+//
+// Frames travel in batches of up to BatchSize, from the receive call that gave
+// them to the send call that takes them. One worker, with an operating system
+// thread of its own, does all of it for one direction:
+//
+//  1. The port receives (Port.Receive; afpacket in the running box, memory in
+//     tests, a capture in replay). A frame is whole, from the destination MAC
+//     address to the last octet, its VLAN tags back in place with their TPID;
+//     what the sender left to be finished (checksum, segmentation) comes
+//     beside it as an Offload. A frame that could not be taken whole says so.
+//  2. The clock is read, once for the batch.
+//  3. The Lane decodes every frame (track/wire).
+//  4. The Lane decides about every frame (package track): a verdict with a
+//     reason. State that a frame creates exists when this step ends, before
+//     the frame leaves. A frame that waits for another is copied and held; it
+//     comes back, in its place, with the batch that brings what it waits for.
+//  5. Events go to whoever asked for them (Hub), without waiting for anybody.
+//  6. Frames whose verdict lets them pass leave by the other port, in order
+//     (Port.Send). One that the port refuses is dropped there, with the reason
+//     that fits; those behind it still go.
+//  7. Every frame with its final verdict is counted, once. The counters of
+//     all reasons add up to the frames received, but for those held.
+//
+// Beside the two workers, Box.Run ticks: what has timed out ends, a slice of
+// the tables at a time.
+//
+// # What nothing does
+//
+// No step changes a byte of a frame that its verdict does not name. No step
+// allocates memory for a frame. No worker waits for the other direction, for
+// a reader of events or for the control socket.
+//
+// # Parts
+//
+// Engine is the box without ports: steps 3 to 5 and 7, the same code in the
+// running box and in replay. Box adds two Ports and the workers. Sub-packages
+// are ports and what surrounds them: afpacket (AF_PACKET sockets), capture
+// (files), bridgetest (memory ports and the namespace lab), nic (what a NIC is
+// fit for), status (the control socket).
+package bridge

@@ -1,0 +1,98 @@
+package bridge
+
+import (
+	"sync"
+
+	"github.com/grewire/grewire/track"
+)
+
+// Engine is the box without its ports: what happens to a frame between the
+// port it came in by and the one it leaves by. The running box and replay use
+// the same Engine.
+type Engine struct {
+	tracker *track.Tracker
+	onEvent func(track.Event)
+
+	mu    sync.Mutex
+	lanes []*Lane
+}
+
+// NewEngine returns an Engine that works by o. onEvent is called for
+// everything that happens, from the goroutines that call Process, Flush and
+// Tick; it must not block.
+func NewEngine(o track.Options, onEvent func(track.Event)) *Engine {
+	return &Engine{tracker: track.New(o), onEvent: onEvent}
+}
+
+// Lane is a worker's way through the Engine, for the frames that come in by
+// one side. It is for one goroutine.
+type Lane struct {
+	engine   *Engine
+	side     track.Side
+	lane     *track.Lane
+	counters counters
+}
+
+// Lane returns a new Lane for frames that come in by the given side.
+func (e *Engine) Lane(in track.Side) *Lane {
+	l := &Lane{engine: e, side: in, lane: e.tracker.Lane(in)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lanes = append(e.lanes, l)
+	return l
+}
+
+// Process takes a batch of frames through tracking and translation and returns
+// those that have their final verdict, in the order in which they are to
+// leave, as track.Lane.Process does. The result is valid until the next
+// Process or Flush.
+func (l *Lane) Process(frames []track.Frame, now track.Time) []*track.Frame {
+	decided := l.lane.Process(frames, now)
+	l.engine.publish(l.lane.Events())
+	return decided
+}
+
+// Flush gives up the frames that are held and returns them, dropped.
+func (l *Lane) Flush(now track.Time) []*track.Frame {
+	decided := l.lane.Flush(now)
+	l.engine.publish(l.lane.Events())
+	return decided
+}
+
+// Count adds frames to the counters. It comes last, when those that were to
+// leave have left, or have been dropped on the way out.
+func (l *Lane) Count(frames []*track.Frame) { l.counters.count(frames) }
+
+// Tick ends what has timed out, see track.Tracker.Tick.
+func (e *Engine) Tick(now track.Time) { e.publish(e.tracker.Tick(now)) }
+
+func (e *Engine) publish(events []track.Event) {
+	for i := range events {
+		e.onEvent(events[i])
+	}
+}
+
+// Calls returns the calls that have not ended.
+func (e *Engine) Calls() []track.Call { return e.tracker.Calls() }
+
+// Expectations returns the GRE that is allowed but was not seen yet.
+func (e *Engine) Expectations() []track.Expectation { return e.tracker.Expectations() }
+
+// Stats returns the counters of all Lanes.
+func (e *Engine) Stats() Stats {
+	s := Stats{Sides: map[string]Totals{"lan": {}, "wan": {}}, Anomalies: map[string]uint64{}, Limits: e.tracker.Usage()}
+	for a, n := range e.tracker.Anomalies() {
+		if n > 0 {
+			s.Anomalies[track.Anomaly(a).String()] = n
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.lanes {
+		side := s.Sides[l.side.String()]
+		side.add(&l.counters)
+		s.Sides[l.side.String()] = side
+		s.Totals.add(&l.counters)
+	}
+	return s
+}
