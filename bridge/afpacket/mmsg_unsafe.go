@@ -1,0 +1,33 @@
+package afpacket
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// recvmmsg and sendmmsg take what there is and never block (MSG_DONTWAIT),
+// which is why they may keep the P (RawSyscall6): telling the scheduler about
+// a call that returns at once costs more than it gives.
+
+// recvmmsg receives up to len(msgs) frames, which must be at least one. It
+// returns how many it got, none with an error.
+func recvmmsg(fd int, msgs []unix.Mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// sendmmsg sends msgs, of which there must be at least one, in their order.
+// It returns how many went; an error is about the first one.
+func sendmmsg(fd int, msgs []unix.Mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd),
+		uintptr(unsafe.Pointer(unsafe.SliceData(msgs))), uintptr(len(msgs)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}

@@ -1,0 +1,185 @@
+package afpacket
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/grewire/grewire/bridge"
+)
+
+// Options are the choices one has about a port. The zero value is the default.
+type Options struct {
+	// ReceiveBuffer is how many octets of kernel memory frames may take that
+	// wait for Receive; 0 means 16 MiB. The kernel doubles it for its own
+	// bookkeeping and charges a small frame with about 800 octets. Without
+	// CAP_NET_ADMIN net.core.rmem_max is the limit.
+	ReceiveBuffer int
+	// SendBuffer is the same for sent frames that the NIC has not done with;
+	// 0 means 8 MiB. Without CAP_NET_ADMIN net.core.wmem_max is the limit.
+	SendBuffer int
+	// QdiscBypass hands sent frames to the driver without a queueing
+	// discipline (PACKET_QDISC_BYPASS): fewer cycles, but a burst that the
+	// driver cannot take is dropped, and tcpdump does not see what is sent.
+	QdiscBypass bool
+
+	frameSize int // longest frame that is received whole, 0 = defaultFrameSize
+}
+
+const (
+	defaultReceiveBuffer = 16 << 20
+	defaultSendBuffer    = 8 << 20
+)
+
+func (o Options) withDefaults() Options {
+	o.ReceiveBuffer = defaultTo(o.ReceiveBuffer, defaultReceiveBuffer)
+	o.SendBuffer = defaultTo(o.SendBuffer, defaultSendBuffer)
+	o.frameSize = defaultTo(o.frameSize, defaultFrameSize)
+	return o
+}
+
+func defaultTo(value, def int) int {
+	if value <= 0 {
+		return def
+	}
+	return value
+}
+
+// Stats are a port's counters since it was opened.
+type Stats struct {
+	Received   uint64 // frames that Receive returned
+	Sent       uint64 // frames that the kernel took from Send
+	Truncated  uint64 // of Received: did not fit or lost its VLAN tag
+	Drops      uint64 // frames the kernel dropped because the receive buffer was full
+	Unreadable uint64 // super-frames lost, of a kind that virtio_net_hdr has no word for
+	Refused    uint64 // frames that Send could not get rid of for what they are (shorter than 14 octets, impossible Offload)
+}
+
+// Port is a bridge.Port on one NIC. One goroutine may call Receive and one
+// Send at the same time; the other methods are for everybody.
+type Port struct {
+	name string
+	fd   int
+	link link
+	rx   *receiver
+	tx   *sender
+
+	closed atomic.Bool
+	down   atomic.Bool // ENETDOWN was seen, by whichever of receiver and sender got it
+
+	mu    sync.Mutex // keeps the descriptors open for Wake, Stats and MTU
+	wake  int        // eventfd(2)
+	one   [8]byte    // what is written to it
+	drops uint64     // sum of what PACKET_STATISTICS gave; reading it clears it
+}
+
+var _ bridge.Port = (*Port)(nil)
+
+// Open opens the named NIC in the calling thread's network namespace, in
+// promiscuous mode as long as the port is open. It needs CAP_NET_RAW. A NIC
+// that is down is no error, see Receive.
+func Open(name string, o Options) (*Port, error) {
+	o = o.withDefaults()
+	ifi, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	fd, err := openSocket(ifi, &o)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("open %s: eventfd: %w", name, err)
+	}
+	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
+	binary.NativeEndian.PutUint64(p.one[:], 1)
+	p.rx = newReceiver(o.frameSize)
+	p.tx = newSender(ifi.MTU)
+	return p, nil
+}
+
+// Name returns the name the NIC had when the port was opened.
+func (p *Port) Name() string { return p.name }
+
+// Wake makes a Receive that waits return at once; if none waits, the next one
+// that would.
+func (p *Port) Wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed.Load() {
+		p.signal()
+	}
+}
+
+// signal cannot fail in a way that matters: EAGAIN says that the counter is
+// at its maximum, which wakes as well.
+func (p *Port) signal() {
+	for {
+		if _, err := unix.Write(p.wake, p.one[:]); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// MTU returns the NIC's MTU, of a NIC that is gone the last one known.
+func (p *Port) MTU() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed.Load() {
+		p.tx.refreshMTU(p.link)
+	}
+	return int(p.tx.mtu.Load())
+}
+
+// Stats returns the counters.
+func (p *Port) Stats() Stats {
+	return Stats{
+		Received:   p.rx.received.Load(),
+		Truncated:  p.rx.truncated.Load(),
+		Unreadable: p.rx.unreadable.Load(),
+		Sent:       p.tx.sent.Load(),
+		Refused:    p.tx.refused.Load(),
+		Drops:      p.kernelDrops(),
+	}
+}
+
+func (p *Port) kernelDrops() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return p.drops
+	}
+	if s, err := unix.GetsockoptTpacketStats(p.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+		p.drops += uint64(s.Drops)
+	}
+	return p.drops
+}
+
+// Close ends the port. A Receive that waits returns net.ErrClosed, as does
+// every later Receive and Send. Closing again is fine.
+func (p *Port) Close() error {
+	p.mu.Lock()
+	if p.closed.Swap(true) {
+		p.mu.Unlock()
+		return nil
+	}
+	p.signal()
+	p.mu.Unlock()
+
+	// Receive and Send use the descriptors under their own locks; once both
+	// locks were free after closed was set, neither will again.
+	p.rx.mu.Lock()
+	defer p.rx.mu.Unlock()
+	p.tx.mu.Lock()
+	defer p.tx.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Join(unix.Close(p.fd), unix.Close(p.wake))
+}

@@ -1,0 +1,118 @@
+package afpacket
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/mdlayher/packet"
+	"golang.org/x/sys/unix"
+)
+
+// openSocket returns a packet socket on the interface with the given index
+// which receives from now on, and nothing from before now.
+//
+// Order matters: the socket is bound to the interface without a protocol, so
+// that no frame is queued before the options are set that say how frames are
+// queued; naming the protocol (bind, again) starts it.
+func openSocket(ifi *net.Interface, o *Options) (int, error) {
+	fd, err := listen(ifi)
+	if err != nil {
+		return -1, err
+	}
+	if err := errors.Join(setOptions(fd, o), join(fd, ifi.Index)); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	all := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: ifi.Index}
+	if err := unix.Bind(fd, all); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("bind: %w", err)
+	}
+	return fd, nil
+}
+
+// listen opens a packet socket and takes a descriptor of our own for it. The
+// one of packet.Conn sits in the Go runtime's epoll set, where every arriving
+// frame would wake a thread that has nothing to do; closing it takes it out of
+// there and leaves the socket to us.
+func listen(ifi *net.Interface) (int, error) {
+	conn, err := packet.Listen(ifi, packet.Raw, 0, nil)
+	if err != nil {
+		return -1, err
+	}
+	defer conn.Close()
+	if err := conn.SetPromiscuous(true); err != nil {
+		return -1, err
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	fd := -1
+	var dupErr error
+	err = raw.Control(func(connFD uintptr) {
+		fd, dupErr = unix.FcntlInt(connFD, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	return fd, errors.Join(err, dupErr)
+}
+
+func setOptions(fd int, o *Options) error {
+	options := []struct {
+		name       string
+		opt, value int
+	}{
+		{"PACKET_VNET_HDR", unix.PACKET_VNET_HDR, 1},
+		{"PACKET_AUXDATA", unix.PACKET_AUXDATA, 1},
+		{"PACKET_IGNORE_OUTGOING", unix.PACKET_IGNORE_OUTGOING, 1},
+		{"PACKET_QDISC_BYPASS", unix.PACKET_QDISC_BYPASS, boolInt(o.QdiscBypass)},
+	}
+	for _, s := range options {
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, s.opt, s.value); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	if err := setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReceiveBuffer); err != nil {
+		return fmt.Errorf("receive buffer: %w", err)
+	}
+	if err := setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, o.SendBuffer); err != nil {
+		return fmt.Errorf("send buffer: %w", err)
+	}
+	return nil
+}
+
+// setBuffer sets a buffer size beyond the system's limit if it may
+// (CAP_NET_ADMIN) and up to that limit otherwise.
+func setBuffer(fd, force, plain, size int) error {
+	err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size)
+	if errors.Is(err, unix.EPERM) {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, size)
+	}
+	return err
+}
+
+// join asks for all multicast beside promiscuous mode (which packet.Conn set),
+// for drivers that still filter multicast then. Both end with the socket, also
+// when the process is killed.
+func join(fd, index int) error {
+	mreq := &unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_ALLMULTI}
+	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, mreq); err != nil {
+		return fmt.Errorf("PACKET_MR_ALLMULTI: %w", err)
+	}
+	return nil
+}
+
+// networkOrder is htons.
+func networkOrder(v uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], v)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
