@@ -39,8 +39,11 @@ func (w *work) connect(c *connection, r ref) bool {
 		w.limit("expectations")
 		return false
 	}
-	for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
-		w.enterKey(c, r, role)
+	if !w.enterKey(c, r, pptp.PNS) || !w.enterKey(c, r, pptp.PAC) {
+		w.t.leaveKey(c, k, pptp.PNS)
+		w.t.expectations.Add(-flow.Sides)
+		w.limit("calls")
+		return false
 	}
 	k.state, k.deadline = pptp.CallConnected, w.now.Add(w.settings.Timeouts.Expectation)
 	w.callEvent(EventCallConnected, c, k)
@@ -49,8 +52,9 @@ func (w *work) connect(c *connection, r ref) bool {
 
 // enterKey puts the GRE sent to the end with this role into the key map. A
 // call that already has this key is one that an end has forgotten: ids are
-// unique per pair of peers (RFC 2637, section 3.2.1), so it ends.
-func (w *work) enterKey(c *connection, r ref, role pptp.Role) {
+// unique per pair of peers (RFC 2637, section 3.2.1), so it ends. enterKey
+// reports false if the key map is full.
+func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 	k := w.t.calls.at(r)
 	id, _ := k.id(role)
 	key := c.greTo(k.side(role), id)
@@ -61,10 +65,14 @@ func (w *work) enterKey(c *connection, r ref, role pptp.Role) {
 	s := w.t.keymap.Lock(hash)
 	defer s.Unlock()
 	e, found := s.Insert(hash, &key)
+	if e == nil {
+		return false
+	}
 	if found {
 		w.displaced = append(w.displaced, displaced{key: key, entry: *e})
 	}
 	*e = keyEntry{serial: k.serial.Load(), call: r, lanPort: c.key.SrcID, wanPort: c.key.DstID}
+	return true
 }
 
 // displaced is a call of another connection whose key went to a new call.

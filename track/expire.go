@@ -64,8 +64,7 @@ func (s *sweeper) visit(k *flow.Key) {
 	}
 }
 
-// timeout is how long c may be silent. GRE of its calls keeps it, too: while
-// an end sends, it believes in the connection.
+// timeout is how long c may be silent.
 func (s *sweeper) timeout(c *connection) time.Duration {
 	switch t := &s.settings.Timeouts; {
 	case c.phase == closed:

@@ -104,7 +104,7 @@ func (l *Lane) laterFragment(f *Frame) {
 		l.follow(f, d)
 	case mayBeGRE(p):
 		l.hold(f, key, d)
-	case p.Proto == wire.ProtocolTCP && l.settings.Policy.restrictsPPTP():
+	case l.mayHideControl(p):
 		l.hold(f, key, d)
 	default:
 		l.other(f)
@@ -115,6 +115,14 @@ func (l *Lane) laterFragment(f *Frame) {
 // headers may stand before it.
 func mayBeGRE(p *wire.Packet) bool {
 	return p.Proto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.Proto)
+}
+
+// mayHideControl reports whether a fragment without a TCP header may be of a
+// control connection that policy would not let pass, or of one that it would
+// though it stops other traffic.
+func (l *Lane) mayHideControl(p *wire.Packet) bool {
+	policy := &l.settings.Policy
+	return p.Proto == wire.ProtocolTCP && (policy.restrictsPPTP() || policy.Other == ActDrop)
 }
 
 // follow gives a later fragment the verdict of the first.

@@ -26,7 +26,7 @@ type Lane struct {
 // until the next Process or Flush. Process(nil, now) only lets time pass.
 func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 	l.begin(now)
-	l.fragments.expire(now)
+	l.fragments.expire(l.now)
 	for i := range frames {
 		l.decode(&frames[i])
 	}
@@ -112,6 +112,12 @@ func (l *Lane) judge(f *Frame) {
 		}
 	case wire.Pause:
 		f.decide(Drop, ReasonPause)
+	case wire.OtherIP:
+		if f.Packet.FirstFragment() && l.mayHideControl(&f.Packet) {
+			f.decide(Drop, ReasonFragmentTiny)
+			return
+		}
+		l.other(f)
 	default:
 		l.other(f)
 	}
