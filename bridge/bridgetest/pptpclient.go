@@ -1,0 +1,133 @@
+package bridgetest
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Client is a running pptp with PPP over it.
+type Client struct {
+	process *Process
+	reports output
+}
+
+// DialOptions are the options of Dial; the zero value is an ordinary call
+// without pings.
+type DialOptions struct {
+	Pings        Pings
+	CallID       *uint16       // the PNS's call ID; nil: random
+	EchoInterval time.Duration // of Echo-Requests on an idle control connection, whole seconds; default 60 s
+	Timeout      time.Duration // for PPP to come up; default 30 s
+	Args         []string      // more arguments for pptp
+}
+
+// Dial starts a pptp in the namespace that calls the server; it does not wait
+// for the call, see Ready. Every Dial makes a control connection of its own.
+func Dial(ns *Namespace, server string, o DialOptions) (*Client, error) {
+	c, err := dial(ns, server, o)
+	if err != nil {
+		return nil, fmt.Errorf("pptp in %s to %s: %w", ns, server, err)
+	}
+	return c, nil
+}
+
+func dial(ns *Namespace, server string, o DialOptions) (*Client, error) {
+	stub, err := ns.lab.Build("hack/pppstub")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := find("pptp", "pptp-linux"); err != nil {
+		return nil, err
+	}
+	random, err := ns.lab.randomFile(o.CallID)
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"client"}, o.Pings.flags()...)
+	if o.Timeout > 0 {
+		args = append(args, "-timeout", o.Timeout.String())
+	}
+	args = append(args, "--", server)
+	if o.EchoInterval > 0 {
+		args = append(args, "--idle-wait", strconv.Itoa(max(1, int(o.EchoInterval/time.Second))))
+	}
+	c := &Client{}
+	cmd := ns.privateCommand(random, stub, append(args, o.Args...)...)
+	cmd.Stdout = &c.reports
+	c.process, err = ns.StartCommand(cmd)
+	return c, err
+}
+
+// randomFile makes what pptp reads in place of /dev/random: its call ID, in
+// the machine's byte order.
+func (l *Lab) randomFile(callID *uint16) (string, error) {
+	if callID == nil {
+		return "", nil
+	}
+	const copies = 64 // it is read anew for every call
+	var octets []byte
+	for range copies {
+		octets = binary.NativeEndian.AppendUint16(octets, *callID)
+	}
+	path := l.newFile("call-id")
+	return path, os.WriteFile(path, octets, 0o644)
+}
+
+// Ready waits until PPP is up, so that both ends have sent GRE.
+func (c *Client) Ready(ctx context.Context) (Report, error) { return c.wait(ctx, "up") }
+
+// Pinged waits until all pings are sent, and answered or lost.
+func (c *Client) Pinged(ctx context.Context) (Report, error) { return c.wait(ctx, "pinged") }
+
+// Wait waits until the call has ended.
+func (c *Client) Wait(ctx context.Context) (Report, error) { return c.wait(ctx, "end") }
+
+// Hangup ends the call with SIGTERM to pptp, which sends Call-Clear-Request
+// and closes the control connection, and waits for its end.
+func (c *Client) Hangup(ctx context.Context) (Report, error) {
+	if err := c.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return Report{}, fmt.Errorf("hang up: %w", err)
+	}
+	return c.Wait(ctx)
+}
+
+// Kill ends the PPP end of the client at once; pptp then finds its terminal
+// gone.
+func (c *Client) Kill() { c.process.Kill() }
+
+// Log returns what pptp wrote.
+func (c *Client) Log() string { return c.process.Output() }
+
+func (c *Client) wait(ctx context.Context, event string) (Report, error) {
+	for {
+		text, more := c.reports.snapshot()
+		if r, found := findReport(text, event); found {
+			return r, nil
+		}
+		select {
+		case <-more:
+		case <-c.process.Done():
+			if r, found := findReport(c.reports.String(), event); found {
+				return r, nil
+			}
+			return Report{}, fmt.Errorf("pptp client ended before %q%s", event, c.process.out.tail())
+		case <-ctx.Done():
+			return Report{}, fmt.Errorf("wait for %q of the pptp client: %w%s", event, ctx.Err(), c.process.out.tail())
+		}
+	}
+}
+
+func findReport(text, event string) (Report, bool) {
+	for _, r := range parseReports(text) {
+		if r.Event == event {
+			return r, true
+		}
+	}
+	return Report{}, false
+}
