@@ -1,0 +1,105 @@
+package status
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+)
+
+// ErrNotRunning says that nobody listens on the socket.
+var ErrNotRunning = errors.New("no grewire is running there")
+
+// maxLine bounds an event on the wire, in bytes.
+const maxLine = 1 << 20
+
+// Client asks the box behind a control socket.
+type Client struct {
+	Socket string
+}
+
+// Get asks for a path and decodes the answer into value.
+func (c *Client) Get(ctx context.Context, path string, value any) error {
+	body, err := c.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(value); err != nil {
+		return fmt.Errorf("control socket %s: the answer to %s is not right: %w", c.Socket, path, err)
+	}
+	return nil
+}
+
+// Events calls each with every event, a line of JSON without its end, until
+// ctx is done or each returns an error. The error is io.EOF when the box ends
+// the stream. The line is valid until each returns.
+func (c *Client) Events(ctx context.Context, each func(line []byte) error) error {
+	body, err := c.open(ctx, "/events")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxLine)
+	for lines.Scan() {
+		if err := each(lines.Bytes()); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("control socket %s: %w", c.Socket, err)
+	}
+	return io.EOF
+}
+
+// open sends a request and returns the body of its answer.
+func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", c.Socket)
+	}
+	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://grewire"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, c.explain(ctx, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		return nil, fmt.Errorf("control socket %s: %s", c.Socket, refusal(response))
+	}
+	return response.Body, nil
+}
+
+// explain says what to do about a box that cannot be reached.
+func (c *Client) explain(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("control socket %s: %w: start it with \"grewire run\", or name its socket with -socket", c.Socket, ErrNotRunning)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("control socket %s: permission denied: ask as root or as a member of the socket's group", c.Socket)
+	}
+	return fmt.Errorf("control socket %s: %w", c.Socket, err)
+}
+
+func refusal(response *http.Response) string {
+	var said problem
+	if json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&said) != nil || said.Error == "" {
+		return response.Status
+	}
+	return fmt.Sprintf("%s: %q", response.Status, said.Error)
+}

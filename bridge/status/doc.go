@@ -1,0 +1,13 @@
+// Package status is the control socket: what the running box tells the other
+// commands, as HTTP and JSON over a Unix socket that only root and its group
+// may open.
+//
+//	GET /calls          an array of track.Call
+//	GET /expectations   an array of track.Expectation
+//	GET /stats          the counters
+//	GET /events         track.Event, one JSON object a line, as they happen
+//	GET /version        which program answers
+//
+// A request that is none of these gets {"error": "..."} with status 404, 405
+// or 400. The socket changes nothing in the box.
+package status
