@@ -88,6 +88,7 @@ var reasonNames = [NumReasons]string{
 	ReasonICMP: "icmp", ReasonNeighbour: "neighbour", ReasonLinkControl: "link-control",
 	ReasonMalformed: "malformed", ReasonTruncated: "truncated", ReasonPause: "pause",
 	ReasonWrongZone: "wrong-zone", ReasonGREVersion: "gre-version", ReasonGREv0Denied: "gre-v0-denied",
+	ReasonNotNegotiated: "not-negotiated", ReasonWrongSide: "wrong-side",
 	ReasonStrictGRE: "strict-gre", ReasonOtherDenied: "other-denied", ReasonPPTPDenied: "pptp-denied",
 	ReasonFragmentOrphan: "fragment-orphan", ReasonFragmentOverlap: "fragment-overlap",
 	ReasonFragmentTiny: "fragment-tiny", ReasonFragmentLimit: "fragment-limit",
