@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/grewire/grewire/bridge/nic"
+	"github.com/grewire/grewire/config"
+)
+
+const defaultConfig = "/etc/grewire/grewire.toml"
+
+// report is what check finds.
+type report struct {
+	Config   string               `json:"config"`
+	Ready    bool                 `json:"ready"`
+	Faults   []faultJSON          `json:"faults,omitempty"` // of the configuration
+	NICs     map[string]nicReport `json:"nics,omitempty"`   // by side
+	Problems []problemJSON        `json:"problems,omitempty"`
+}
+
+type faultJSON struct {
+	Line    int    `json:"line"`
+	Key     string `json:"key"`
+	Message string `json:"message"`
+}
+
+// nicReport says what a NIC is set to; of one that does not exist only the
+// name.
+type nicReport struct {
+	Name      string         `json:"name"`
+	Exists    bool           `json:"exists"`
+	MAC       string         `json:"mac"`
+	MTU       int            `json:"mtu"`
+	Up        bool           `json:"up"`
+	Carrier   bool           `json:"carrier"`
+	Addresses []netip.Prefix `json:"addresses"` // link-local ones included
+	Offloads  []string       `json:"offloads"`  // those that are on
+	Driver    string         `json:"driver"`
+}
+
+type problemJSON struct {
+	Severity string `json:"severity"` // "error" or "warning"
+	NIC      string `json:"nic,omitempty"`
+	Message  string `json:"message"`
+	Advice   string `json:"advice,omitempty"`
+}
+
+func (p *program) check(_ context.Context, args []string) int {
+	f := p.flags("check", "[-config FILE] [-json]", "Says whether a configuration is right (exit code 2 if it is not) and whether this\nmachine is ready for it (exit code 1 if it is not).\n")
+	path := f.String("config", defaultConfig, "the configuration `FILE`")
+	asJSON := f.Bool("json", false, "print a JSON object")
+	if _, code, ok := f.parse(args, 0, 0); !ok {
+		return code
+	}
+	r := report{Config: *path}
+	conf, err := config.Load(*path)
+	if err != nil {
+		code := p.misconfigured("check", err)
+		r.addFaults(err)
+		return max(code, p.report(&r, *asJSON))
+	}
+	m, err := inspect(conf)
+	if err != nil {
+		return p.failed("check", err)
+	}
+	r.add(&m, nic.CapabilityCheck())
+	code := p.report(&r, *asJSON)
+	if !r.Ready {
+		return exitFailed
+	}
+	return code
+}
+
+func (r *report) addFaults(err error) {
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok {
+		faults = config.Faults{{Message: err.Error()}}
+	}
+	for _, f := range faults {
+		r.Faults = append(r.Faults, faultJSON{f.Line, f.Key, f.Message})
+	}
+}
+
+// add takes in the machine. That this process may not run the box is a
+// warning only: another user may.
+func (r *report) add(m *machine, capability error) {
+	r.NICs = map[string]nicReport{"lan": reportNIC(&m.lan), "wan": reportNIC(&m.wan)}
+	for _, p := range m.problems {
+		r.Problems = append(r.Problems, problemJSON{p.Severity.String(), p.NIC, p.Message, p.Advice})
+	}
+	if capability != nil {
+		r.Problems = append(r.Problems, problemJSON{Severity: nic.Warning.String(), Message: "to run the box, this user is " + capability.Error()})
+	}
+	r.Ready = len(m.fatal()) == 0
+}
+
+func reportNIC(n *nic.NIC) nicReport {
+	r := nicReport{
+		Name: n.Name, Exists: n.Exists, MAC: n.MAC.String(), MTU: n.MTU, Up: n.Up, Carrier: n.Carrier, Driver: n.Driver.Name,
+		Addresses: append(append([]netip.Prefix{}, n.Addresses...), n.LinkLocal...), Offloads: []string{},
+	}
+	for _, o := range []struct {
+		on   bool
+		name string
+	}{
+		{n.Offloads.LRO, "lro"}, {n.Offloads.GRO, "gro"}, {n.Offloads.TSO, "tso"}, {n.Offloads.GSO, "gso"},
+		{n.Offloads.TXChecksum, "tx-checksum"}, {n.Offloads.RXVLAN, "rx-vlan"},
+	} {
+		if o.on {
+			r.Offloads = append(r.Offloads, o.name)
+		}
+	}
+	return r
+}
+
+// report prints a report. The faults of a configuration have been printed
+// where errors go.
+func (p *program) report(r *report, asJSON bool) int {
+	if asJSON {
+		return p.printed("check", json.NewEncoder(p.out).Encode(r))
+	}
+	if len(r.Faults) > 0 {
+		return exitOK
+	}
+	return p.printed("check", r.print(p.out))
+}
+
+func (r *report) print(out io.Writer) error {
+	fmt.Fprintf(out, "%s: the configuration is right\n\n", r.Config)
+	table := newTable(out)
+	fmt.Fprintln(table, "SIDE\tNIC\tMAC\tMTU\tUP\tCARRIER\tADDRESSES\tOFFLOADS\tDRIVER")
+	for _, side := range sideNames {
+		n := r.NICs[side]
+		if !n.Exists {
+			fmt.Fprintf(table, "%s\t%s\tthere is no such NIC\n", side, n.Name)
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", side, n.Name, n.MAC, n.MTU, yes(n.Up), yes(n.Carrier),
+			list(n.Addresses), list(n.Offloads), list([]string{n.Driver}))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	for _, p := range r.Problems {
+		fmt.Fprintln(out, p)
+	}
+	verdict := "ready"
+	if !r.Ready {
+		verdict = "not ready"
+	}
+	_, err := fmt.Fprintln(out, verdict)
+	return err
+}
+
+// String is the problem in one line.
+func (p problemJSON) String() string {
+	s := p.Severity + ": "
+	if p.NIC != "" {
+		s += p.NIC + ": "
+	}
+	s += p.Message
+	if p.Advice != "" {
+		s += "; " + p.Advice
+	}
+	return s
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// list joins what is there, or says that nothing is.
+func list[T any](all []T) string {
+	s := strings.Trim(strings.ReplaceAll(fmt.Sprint(all), " ", ","), "[]")
+	if s == "" {
+		return "-"
+	}
+	return printable(s)
+}
