@@ -9,6 +9,7 @@ import (
 // Hub hands events to those who asked for them. The zero Hub is ready.
 type Hub struct {
 	mu          sync.Mutex
+	missed      uint64
 	subscribers map[chan track.Event]struct{}
 }
 
@@ -25,8 +26,17 @@ func (h *Hub) Publish(e track.Event) {
 		select {
 		case c <- e:
 		default:
+			h.missed++
 		}
 	}
+}
+
+// Missed returns how many events subscribers did not get because they were too
+// far behind.
+func (h *Hub) Missed() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.missed
 }
 
 // Subscribe returns a channel of the events from now on. cancel ends that and

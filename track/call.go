@@ -38,17 +38,6 @@ func (s CallState) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s CallState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (s *CallState) UnmarshalText(text []byte) error {
-	for state, name := range callStateNames {
-		if name != "" && name == string(text) {
-			*s = CallState(state)
-			return nil
-		}
-	}
-	return fmt.Errorf("call state %q is unknown", text)
-}
-
 // Kind of a call: who asked for it.
 const (
 	Outgoing = "outgoing" // Outgoing-Call-Request from the PNS

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,7 @@ type Capture struct {
 // returns when tcpdump listens.
 func (ns *Namespace) Capture(nic, path string) (*Capture, error) {
 	// -Z root: the file may be where no other user can write.
-	tcpdump, err := ns.Start("tcpdump", "-Z", "root", "-n", "--immediate-mode", "-U", "-s", "0", "-i", nic, "-w", path)
+	tcpdump, err := ns.Start("tcpdump", "-Z", "root", "-n", "--immediate-mode", "-U", "-B", captureBuffer, "-s", "0", "-i", nic, "-w", path)
 	if err != nil {
 		return nil, fmt.Errorf("capture on %s in %s: %w", nic, ns.name, err)
 	}
@@ -40,12 +41,17 @@ func (ns *Namespace) Capture(nic, path string) (*Capture, error) {
 }
 
 // Stop ends the capture when all frames that the kernel has seen on the NIC so
-// far are in the file.
+// far are in the file. It is an error if some are not, because the kernel had
+// no room for them.
 func (c *Capture) Stop() error { return c.stop() }
 
-// counts is what tcpdump writes at SIGUSR1: the frames in the file and those
-// the kernel gave it.
-var counts = regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received by filter`)
+// counts is what tcpdump writes at SIGUSR1: the frames in the file, those that
+// the kernel saw, and those of them that it had no room for.
+var counts = regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel`)
+
+// captureBuffer is the kernel's buffer in KiB: room for what a fast sender
+// puts on a NIC while tcpdump is off the CPU.
+const captureBuffer = "65536"
 
 func (c *Capture) drainAndStop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), captureWait)
@@ -54,11 +60,15 @@ func (c *Capture) drainAndStop() error {
 		if err := c.tcpdump.Signal(unix.SIGUSR1); err != nil {
 			return fmt.Errorf("capture: %w%s", err, c.tcpdump.out.tail())
 		}
-		captured, received, err := c.answer(ctx, asked)
+		n, err := c.answer(ctx, asked)
 		if err != nil {
 			return err
 		}
-		if captured == received {
+		if n.dropped > 0 {
+			c.tcpdump.Kill()
+			return fmt.Errorf("capture: the kernel dropped %d of %d frames", n.dropped, n.received)
+		}
+		if n.captured == n.received {
 			break
 		}
 	}
@@ -68,19 +78,26 @@ func (c *Capture) drainAndStop() error {
 	return c.tcpdump.Wait(ctx)
 }
 
+// tally is what counts matched.
+type tally struct{ captured, received, dropped int }
+
 // answer waits for tcpdump's n-th line of counts.
-func (c *Capture) answer(ctx context.Context, n int) (captured, received string, err error) {
+func (c *Capture) answer(ctx context.Context, n int) (tally, error) {
 	for {
 		written, more := c.tcpdump.out.snapshot()
 		if lines := counts.FindAllStringSubmatch(written, -1); len(lines) >= n {
-			return lines[n-1][1], lines[n-1][2], nil
+			var number [3]int
+			for i := range number {
+				number[i], _ = strconv.Atoi(lines[n-1][i+1]) // digits, by the expression
+			}
+			return tally{number[0], number[1], number[2]}, nil
 		}
 		select {
 		case <-more:
 		case <-c.tcpdump.Done():
-			return "", "", fmt.Errorf("capture: tcpdump ended early: %s", strings.TrimSpace(c.tcpdump.Output()))
+			return tally{}, fmt.Errorf("capture: tcpdump ended early: %s", strings.TrimSpace(c.tcpdump.Output()))
 		case <-ctx.Done():
-			return "", "", fmt.Errorf("capture: tcpdump does not answer: %w", ctx.Err())
+			return tally{}, fmt.Errorf("capture: tcpdump does not answer: %w", ctx.Err())
 		}
 	}
 }

@@ -52,7 +52,8 @@ type problemJSON struct {
 }
 
 func (p *program) check(_ context.Context, args []string) int {
-	f := p.flags("check", "[-config FILE] [-json]", "Says whether a configuration is right (exit code 2 if it is not) and whether this\nmachine is ready for it (exit code 1 if it is not).\n")
+	f := p.flags("check", "[-config FILE] [-json]",
+		"Says whether a configuration is right (exit code 2 if it is not) and whether this\nmachine is ready for it (exit code 1 if it is not).\n")
 	path := f.String("config", defaultConfig, "the configuration `FILE`")
 	asJSON := f.Bool("json", false, "print a JSON object")
 	if _, code, ok := f.parse(args, 0, 0); !ok {

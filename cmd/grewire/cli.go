@@ -119,7 +119,7 @@ func (p *program) misconfigured(command string, err error) int {
 	if faults, ok := errors.AsType[config.Faults](err); ok {
 		fmt.Fprintln(p.err, faults)
 	} else {
-		p.failed(command, err)
+		p.failed(command, fmt.Errorf("%w: name a right one with -config", err))
 	}
 	return exitUsage
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -36,7 +35,10 @@ func (p *program) expectations(ctx context.Context, args []string) int {
 }
 
 func (p *program) stats(ctx context.Context, args []string) int {
-	return p.ask(ctx, args, ask{"stats", "Shows the counters of the running box. Forwarded, rewritten and dropped add up to\nthe frames, and so do the reasons.\n", "/stats", printStats})
+	return p.ask(ctx, args, ask{
+		"stats", "Shows the counters of the running box. Forwarded, rewritten and dropped add up to\nthe frames, and so do the reasons.\n", "/stats",
+		printStats,
+	})
 }
 
 // table decodes a list and prints it, or says that there is none.
@@ -60,8 +62,8 @@ func (p *program) ask(ctx context.Context, args []string, a ask) int {
 	if _, code, ok := f.parse(args, 0, 0); !ok {
 		return code
 	}
-	if err := client.locate(); err != nil {
-		return p.misconfigured(a.name, err)
+	if code, ok := client.locate(f); !ok {
+		return code
 	}
 	var answer json.RawMessage
 	if err := client.Get(ctx, a.path, &answer); err != nil {
@@ -94,32 +96,33 @@ func (p *program) clientFlags(name, about string) (f *flags, client *boxClient, 
 }
 
 // locate finds the socket: that of the flag, of the configuration, or the
-// default.
-func (c *boxClient) locate() error {
+// default. If it is not ok, what is wrong was said, and the command ends with
+// code.
+func (c *boxClient) locate(f *flags) (code int, ok bool) {
 	switch {
 	case c.Socket != "" && c.config != "":
-		return errors.New("-socket and -config name the control socket both: give one of them")
+		return f.misused("-socket and -config both name the control socket: give one of them"), false
 	case c.Socket != "":
-		return nil
 	case c.config == "":
 		c.Socket = config.Default().Status.Socket
-		return nil
+	default:
+		loaded, err := config.LoadWithoutNICs(c.config)
+		if err != nil {
+			return f.p.misconfigured(f.Name(), err), false
+		}
+		c.Socket = loaded.Status.Socket
 	}
-	loaded, err := config.LoadWithoutNICs(c.config)
-	if err != nil {
-		return err
-	}
-	c.Socket = loaded.Status.Socket
-	return nil
+	return exitOK, true
 }
 
 func (p *program) events(ctx context.Context, args []string) int {
-	f, client, asJSON := p.clientFlags("events", "Prints what happens in the running box, a line for each event, until it is\ninterrupted. A reader that falls far behind misses some.\n")
+	f, client, asJSON := p.clientFlags("events",
+		"Prints what happens in the running box, a line for each event, until it is\ninterrupted. A reader that falls far behind misses some.\n")
 	if _, code, ok := f.parse(args, 0, 0); !ok {
 		return code
 	}
-	if err := client.locate(); err != nil {
-		return p.misconfigured("events", err)
+	if code, ok := client.locate(f); !ok {
+		return code
 	}
 	err := client.Events(ctx, func(line []byte) error {
 		if !*asJSON {

@@ -201,7 +201,7 @@ func (h *hubBox) Subscribe() (<-chan track.Event, func()) { return h.Hub.Subscri
 // TestHostileBox: what a box says reaches no terminal as a control sequence.
 func TestHostileBox(t *testing.T) {
 	const escape = "\x1b[2J\u009b31m"
-	calls := fmt.Sprintf(`[{"id":1,"kind":%q,"zone":%q}]`, escape, escape)
+	calls := fmt.Sprintf(`[{"id":1,"kind":%q,"zone":"100"}]`, escape)
 	calls = strings.ReplaceAll(calls, `\x1b`, `\u001b`)
 	var out strings.Builder
 	if err := table(printCalls, "")(&out, []byte(calls)); err != nil {

@@ -34,7 +34,7 @@ func (p *program) replay(ctx context.Context, args []string) int {
 	var o replayFlags
 	f := p.flags("replay", "[flags] CAPTURE...", replayAbout)
 	f.StringVar(&o.config, "config", "", "take policy, limits and timeouts from `FILE` (it need not name NICs)")
-	f.Func("lan", "`PREFIX|MAC` whose frames come from the LAN (repeatable)", func(s string) error {
+	f.Func("lan", "frames from `PREFIX|MAC` come from the LAN (repeatable)", func(s string) error {
 		o.lan = append(o.lan, s)
 		_, err := capture.NewSurvey([]string{s})
 		return err

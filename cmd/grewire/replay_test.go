@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func (f *frameRow) passes() bool { return f.Verdict != "drop" }
 type summaryRow struct {
 	Frames, Forwarded, Rewritten, Dropped int
 	Reasons                               map[string]int
-	Calls                                 []callRow
+	Calls                                 []track.Call
 }
 
 // parseReplay checks the form of replay -json: a line for every frame, in
@@ -169,7 +170,7 @@ func TestReplayTruth(t *testing.T) {
 }
 
 // asTruth puts a call in the form of truth.jsonl.
-func asTruth(t *testing.T, c *callRow) truthCall {
+func asTruth(t *testing.T, c *track.Call) truthCall {
 	t.Helper()
 	if c.State != track.CallEnded {
 		t.Errorf("call %d is %s, but every capture holds the end of its calls", c.ID, c.State)
@@ -344,6 +345,16 @@ func TestReplayCutShort(t *testing.T) {
 	frames, _ = parseReplay(t, both.out)
 	if want := "frame 40: the capture is cut short (frame 79 of the replay)"; len(frames) != 78 || both.code != exitFailed || !strings.Contains(both.errors, want) {
 		t.Errorf("twice: exit code %d, %d frames: %s", both.code, len(frames), both.errors)
+	}
+}
+
+// TestReplayInterrupted: what was played so far is summed up.
+func TestReplayInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := grewireWith(ctx, nil, "replay", "-json", mixedCapture(t))
+	if frames, _ := parseReplay(t, got.out); got.code != exitFailed || len(frames) != 0 || !strings.Contains(got.errors, "interrupted at frame 1") {
+		t.Errorf("exit code %d, %d frames: %s", got.code, len(frames), got.errors)
 	}
 }
 

@@ -76,10 +76,6 @@ func (p *textPrinter) summary(s *summary) error {
 	if len(s.Calls) == 0 {
 		return nil
 	}
-	rows := make([]callRow, len(s.Calls))
-	for i, call := range s.Calls {
-		rows[i] = callRow{call, call.Zone.String()}
-	}
 	fmt.Fprintln(p.out)
-	return printCalls(p.out, rows)
+	return printCalls(p.out, s.Calls)
 }

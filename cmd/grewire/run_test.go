@@ -19,10 +19,10 @@ import (
 // patience bounds every wait of the tests.
 const patience = 30 * time.Second
 
-// startBox runs "grewire run" in the namespace of the box and returns when it
+// runInBackground runs "grewire run" in the namespace of the box and returns when it
 // carries frames. The log goes to lines; stop interrupts it and returns the
 // exit code.
-func startBox(t *testing.T, ns *bridgetest.Namespace, config string) (lines <-chan string, stop func() int) {
+func runInBackground(t *testing.T, ns *bridgetest.Namespace, config string) (lines <-chan string, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	reader, writer := io.Pipe()
@@ -84,7 +84,7 @@ func TestRun(t *testing.T) {
 	}
 	socket := filepath.Join(t.TempDir(), "new", "s.sock")
 	config := write(t, "grewire.toml", fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\n", bridgetest.LANNIC, bridgetest.WANNIC, socket))
-	log, stop := startBox(t, top.Box, config)
+	log, stop := runInBackground(t, top.Box, config)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := top.Client.Run(ctx, "ping", "-c", "3", "-i", "0.2", "-W", "5", bridgetest.ServerAddr); err != nil {

@@ -49,7 +49,8 @@ func printStats(out io.Writer, answer []byte) error {
 	fmt.Fprintln(table, "\nPORT\tNIC\tMTU\tRECEIVED\tSENT\tKERNEL DROPS\tUNREADABLE\tTRUNCATED\tREFUSED")
 	for _, side := range slices.Sorted(maps.Keys(s.Ports)) {
 		p := s.Ports[side]
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", printable(side), printable(p.NIC), p.MTU, p.Received, p.Sent, p.KernelDrops, p.Unreadable, p.Truncated, p.Refused)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n",
+			printable(side), printable(p.NIC), p.MTU, p.Received, p.Sent, p.KernelDrops, p.Unreadable, p.Truncated, p.Refused)
 	}
 	fmt.Fprintln(table, "\nLIMIT\tUSED\tOF")
 	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {

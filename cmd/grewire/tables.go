@@ -8,25 +8,14 @@ import (
 	"time"
 
 	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/wire"
 )
-
-// callRow is a call as a client reads it: its zone stays text.
-type callRow struct {
-	track.Call
-	Zone string `json:"zone"`
-}
-
-// expectationRow is the same of an expectation.
-type expectationRow struct {
-	track.Expectation
-	Zone string `json:"zone"`
-}
 
 func newTable(out io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(out, 0, 0, 2, ' ', 0) }
 
 const clock = "2006-01-02 15:04:05"
 
-func printCalls(out io.Writer, calls []callRow) error {
+func printCalls(out io.Writer, calls []track.Call) error {
 	table := newTable(out)
 	fmt.Fprintln(table, "CALL\tZONE\tSTATE\tKIND\tPNS\tPAC\tLAN>WAN\tWAN>LAN\tLOST\tREORDERED\tSTARTED (UTC)\tFOR\tCONTROL (LAN, WAN)")
 	for _, c := range calls {
@@ -37,7 +26,7 @@ func printCalls(out io.Writer, calls []callRow) error {
 	return table.Flush()
 }
 
-func printExpectations(out io.Writer, expectations []expectationRow) error {
+func printExpectations(out io.Writer, expectations []track.Expectation) error {
 	table := newTable(out)
 	fmt.Fprintln(table, "CALL\tZONE\tFROM\tSOURCE\tDESTINATION\tCALL ID\tEXPIRES (UTC)")
 	for _, e := range expectations {
@@ -47,11 +36,11 @@ func printExpectations(out io.Writer, expectations []expectationRow) error {
 	return table.Flush()
 }
 
-func zoneText(zone string) string {
-	if zone == "" {
+func zoneText(zone wire.Zone) string {
+	if zone == 0 {
 		return "-"
 	}
-	return printable(zone)
+	return zone.String()
 }
 
 // party is an end of a call: "lan 192.0.2.1#7", with its call ID.
