@@ -40,7 +40,7 @@ type Direction struct {
 	buffer   Ref    // holds what was seen from next on but could not be read yet
 	consumed uint16 // octets at the start of the buffer that were read since
 	state    State
-	have     spans // of the buffer
+	resumes  bool // Searching, but not before next
 }
 
 // Start makes d read from the given stream position on: the one behind SYN.
@@ -64,12 +64,20 @@ func (d *Direction) Close(pool *Pool) {
 // has not, those octets went another way: what they were is not known, and d
 // is Searching from there on. It reports whether that happened.
 func (d *Direction) Acknowledged(pool *Pool, position uint32) (missed bool) {
-	if d.state != Reading || !after(position, d.next+uint32(d.have.prefix())) {
+	if d.state != Reading || !after(position, d.next+uint32(d.held(pool))) {
 		return false
 	}
 	d.Close(pool)
-	d.next = position
+	d.next, d.resumes = position, true
 	return true
+}
+
+// held returns the number of octets there from next on.
+func (d *Direction) held(pool *Pool) int {
+	if d.buffer == 0 {
+		return 0
+	}
+	return pool.buffer(d.buffer).have.prefix()
 }
 
 // Reader yields the messages that a segment completes.
@@ -95,35 +103,35 @@ func (r *Reader) Next(m *Message) bool {
 	}
 	r.discard()
 	for d.state == Reading {
-		if d.buffer == 0 && r.inOrder() {
-			if r.direct(m) {
-				return true
-			}
-			if d.state != Reading {
-				break
-			}
+		if d.buffer == 0 && r.inOrder() && r.direct(m) {
+			return true
 		}
-		if len(r.data) == 0 && d.buffer == 0 {
-			return false
-		}
-		progress := r.store()
+		progress := d.state == Reading && r.store()
 		if r.buffered(m) {
 			return true
 		}
 		if !progress {
-			return false
+			break
 		}
 	}
-	r.release()
+	if d.state == Lost {
+		r.release()
+	}
 	return false
 }
 
-// resume takes up the thread at the start of the segment.
+// resume takes up the thread at the start of the segment, or at d.next if that
+// is behind it: what comes before was acknowledged, so that nobody but this
+// Direction would take another copy of it.
 func (r *Reader) resume() bool {
+	d := r.d
+	if d.resumes {
+		r.inOrder()
+	}
 	if len(r.data) < pptp.HeaderLength || !plausible(r.data) {
 		return false
 	}
-	r.d.next, r.d.state = r.position, Reading
+	d.next, d.state, d.resumes = r.position, Reading, false
 	return true
 }
 
@@ -138,10 +146,9 @@ func plausible(b []byte) bool {
 // inOrder drops the octets that were read already and reports whether the
 // next one is there.
 func (r *Reader) inOrder() bool {
-	ahead := int32(r.position - r.d.next)
-	if ahead < 0 {
-		n := min(int(-ahead), len(r.data))
-		r.position += uint32(n)
+	if after(r.d.next, r.position) {
+		n := min(r.d.next-r.position, uint32(len(r.data)))
+		r.position += n
 		r.data = r.data[n:]
 	}
 	return len(r.data) > 0 && r.position == r.d.next
@@ -185,8 +192,8 @@ func (d *Direction) messageLength(b []byte) int {
 func (r *Reader) store() bool {
 	d := r.d
 	r.inOrder()
-	start := int(int32(r.position - d.next))
-	if len(r.data) == 0 || start >= BufferSize {
+	ahead := r.position - d.next
+	if len(r.data) == 0 || ahead >= BufferSize {
 		return false
 	}
 	if d.buffer == 0 {
@@ -194,28 +201,9 @@ func (r *Reader) store() bool {
 			return false
 		}
 	}
-	n := min(len(r.data), BufferSize-start)
-	if !r.fill(start, start+n) {
-		return false
-	}
+	n := r.pool.buffer(d.buffer).fill(int(ahead), r.data)
 	r.position += uint32(n)
 	r.data = r.data[n:]
-	return true
-}
-
-// fill copies the segment's octets into the gaps of [start, end).
-func (r *Reader) fill(start, end int) bool {
-	d := r.d
-	had := d.have
-	if !d.have.add(start, end) {
-		return false
-	}
-	buffer := r.pool.bytes(d.buffer)
-	for at := start; at < end; {
-		from, to := had.nextGap(at, end)
-		copy(buffer[from:to], r.data[from-start:])
-		at = max(to, from+1)
-	}
 	return true
 }
 
@@ -225,7 +213,7 @@ func (r *Reader) buffered(m *Message) bool {
 	if d.buffer == 0 {
 		return false
 	}
-	there := r.pool.bytes(d.buffer)[:d.have.prefix()]
+	there := r.pool.buffer(d.buffer).there()
 	length := d.messageLength(there)
 	if length == 0 || length > len(there) {
 		return false
@@ -238,14 +226,14 @@ func (r *Reader) buffered(m *Message) bool {
 // discard forgets the message that the last Next read from the buffer.
 func (r *Reader) discard() {
 	d := r.d
-	if n := int(d.consumed); n != 0 {
-		buffer := r.pool.bytes(d.buffer)
-		copy(buffer, buffer[n:])
-		d.have.shift(n)
-		d.next += uint32(n)
-		d.consumed = 0
+	if d.consumed == 0 {
+		return
 	}
-	if d.buffer != 0 && d.have.empty() {
+	b := r.pool.buffer(d.buffer)
+	b.shift(int(d.consumed))
+	d.next += uint32(d.consumed)
+	d.consumed = 0
+	if b.have.empty() {
 		r.release()
 	}
 }
@@ -253,7 +241,7 @@ func (r *Reader) discard() {
 func (r *Reader) release() {
 	if r.d.buffer != 0 {
 		r.pool.put(r.d.buffer)
-		r.d.buffer, r.d.have = 0, spans{}
+		r.d.buffer = 0
 	}
 }
 

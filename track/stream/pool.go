@@ -15,7 +15,7 @@ type Ref uint32
 // belongs to whoever got it until it is put back.
 type Pool struct {
 	mu      sync.Mutex
-	buffers [][]byte // grows up to limit; a buffer once made is kept
+	buffers []*buffer // grows up to limit; a buffer once made is kept
 	free    []Ref
 	limit   int
 }
@@ -30,12 +30,13 @@ func (p *Pool) get() Ref {
 	if n := len(p.free); n > 0 {
 		ref := p.free[n-1]
 		p.free = p.free[:n-1]
+		p.buffers[ref-1].have = marks{}
 		return ref
 	}
 	if len(p.buffers) >= p.limit {
 		return 0
 	}
-	p.buffers = append(p.buffers, make([]byte, BufferSize))
+	p.buffers = append(p.buffers, new(buffer))
 	return Ref(len(p.buffers))
 }
 
@@ -45,8 +46,8 @@ func (p *Pool) put(ref Ref) {
 	p.mu.Unlock()
 }
 
-// bytes returns the buffer named by ref.
-func (p *Pool) bytes(ref Ref) []byte {
+// buffer returns the buffer named by ref.
+func (p *Pool) buffer(ref Ref) *buffer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.buffers[ref-1]

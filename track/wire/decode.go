@@ -12,6 +12,7 @@ const (
 	etherPPPoE      = 0x8864 // session stage (RFC 2516)
 	etherQinQ       = 0x88a8 // IEEE 802.1ad
 	etherOldQinQ    = 0x9100 // in use before 802.1ad
+	etherMinimum    = 0x0600 // a smaller value is a length (IEEE 802.3, clause 3.2.6)
 
 	pppIPv4 = 0x0021
 	pppIPv6 = 0x0057
@@ -20,7 +21,10 @@ const (
 const (
 	ethernetLength = 14
 	vlanTagLength  = 4
+	snapLength     = 8
 	pppoeLength    = 6
+
+	maxTags = 2
 )
 
 // Decode fills p with the meaning of frame, which starts at the destination
@@ -30,20 +34,52 @@ func Decode(frame []byte, p *Packet) {
 	if len(frame) < ethernetLength {
 		return
 	}
-	ether := binary.BigEndian.Uint16(frame[12:14])
+	ether, l3, ok := p.link(frame)
+	if !ok {
+		return
+	}
 	if isLinkControl(frame) {
 		p.Kind = LinkControl
 	}
-	l3 := ethernetLength
-	for tags := 0; isVLAN(ether); tags++ {
-		if tags == 2 || len(frame) < l3+vlanTagLength {
-			return // a third tag is not looked into
-		}
-		p.Zone = p.Zone.push(binary.BigEndian.Uint16(frame[l3:]))
-		ether = binary.BigEndian.Uint16(frame[l3+2:])
-		l3 += vlanTagLength
-	}
 	p.network(frame, ether, l3)
+}
+
+// link reads from the ethertype to where the network layer starts. It reports
+// false if a tag is cut, or there is one too many: that is not looked into.
+func (p *Packet) link(frame []byte) (ether uint16, l3 int, ok bool) {
+	ether, l3 = binary.BigEndian.Uint16(frame[12:14]), ethernetLength
+	for tags := 0; ; {
+		switch {
+		case isVLAN(ether):
+			if len(frame) < l3+vlanTagLength {
+				return 0, 0, false
+			}
+			// A tag with VID 0 is none: Linux takes any number of them off.
+			if vid := binary.BigEndian.Uint16(frame[l3:]) & vidMask; vid != 0 {
+				if tags == maxTags {
+					return 0, 0, false
+				}
+				tags++
+				p.Zone = p.Zone.push(vid)
+			}
+			ether = binary.BigEndian.Uint16(frame[l3+2:])
+			l3 += vlanTagLength
+		case ether < etherMinimum && isSNAP(frame[l3:]):
+			ether = binary.BigEndian.Uint16(frame[l3+6:])
+			l3 += snapLength
+		default:
+			return ether, l3, true
+		}
+	}
+}
+
+// isSNAP tells the LLC and SNAP headers that an ethertype follows: those of
+// RFC 1042 and of IEEE 802.1H. Some hosts read them on Ethernet, too, and a
+// wireless access point takes them for its own and so turns what is behind
+// them into plain IP. Neither looks at the length before them.
+func isSNAP(b []byte) bool {
+	return len(b) >= snapLength && binary.BigEndian.Uint32(b) == 0xaaaa0300 &&
+		(b[4] == 0 && b[5] == 0 || b[4] == 0 && b[5] == 0xf8)
 }
 
 // isLinkControl tells the reserved group addresses 01:80:C2:00:00:0X.
@@ -71,28 +107,57 @@ func (p *Packet) network(frame []byte, ether uint16, l3 int) {
 	}
 }
 
-// pppoe decodes a PPPoE session frame: IP behind a PPP protocol number, which
-// may be compressed to one octet (RFC 1661, section 6.5).
+// pppoe decodes a PPPoE session frame. Its version, type and code are not
+// looked at, since Linux does not either (pppoe_rcv).
 func (p *Packet) pppoe(frame []byte, at int) {
-	if len(frame) < at+pppoeLength+2 || frame[at] != 0x11 || frame[at+1] != 0 {
-		return
-	}
-	length := int(binary.BigEndian.Uint16(frame[at+4:]))
 	body := at + pppoeLength
-	if length < 2 || len(frame) < body+length {
+	if len(frame) < body {
 		return
 	}
+	end := body + int(binary.BigEndian.Uint16(frame[at+4:]))
+	lies := end > len(frame)
 	p.Zone = p.Zone.session(binary.BigEndian.Uint16(frame[at+2:]))
-	frame = frame[:body+length]
-	protocol, l3 := uint16(frame[body]), body+1
-	if protocol&1 == 0 {
-		protocol, l3 = binary.BigEndian.Uint16(frame[body:]), body+2
+	if !lies {
+		frame = frame[:end]
 	}
-	switch protocol {
+	switch protocol, l3 := pppProtocol(frame, body); protocol {
 	case pppIPv4:
 		p.ipv4(frame, l3)
 	case pppIPv6:
 		p.ipv6(frame, l3)
+	}
+	if lies {
+		p.distrust()
+	}
+}
+
+// pppProtocol returns the PPP protocol number at the given offset, 0 if it is
+// cut, and where its data starts. The number may be compressed to one octet
+// (RFC 1661, section 6.5). Address and Control do not belong in PPPoE (RFC
+// 2516, section 7), but some receivers take them off.
+func pppProtocol(frame []byte, at int) (protocol uint16, data int) {
+	rest := frame[at:]
+	if len(rest) >= 2 && rest[0] == 0xff && rest[1] == 0x03 {
+		rest, at = rest[2:], at+2
+	}
+	switch {
+	case len(rest) >= 1 && rest[0]&1 != 0:
+		return uint16(rest[0]), at + 1
+	case len(rest) >= 2:
+		return binary.BigEndian.Uint16(rest), at + 2
+	}
+	return 0, at
+}
+
+// distrust takes back the meaning of an IP packet because what is around it
+// lies: no endpoint should take it, so nothing may be learnt from it, and no
+// GRE may pass in it.
+func (p *Packet) distrust() {
+	switch {
+	case p.Proto == ProtocolGRE || p.Kind == MalformedGRE:
+		p.Kind = MalformedGRE
+	case p.Version != 0:
+		p.Kind = OtherIP
 	}
 }
 
@@ -110,7 +175,7 @@ func (p *Packet) transport(frame []byte) {
 	case ProtocolGRE:
 		p.gre(data)
 	case ProtocolICMP, ProtocolICMPv6:
-		if len(data) > 0 {
+		if ofOwnFamily := (p.Proto == ProtocolICMP) == (p.Version == 4); ofOwnFamily && len(data) > 0 {
 			p.Kind, p.ICMPType = ICMP, data[0]
 		}
 	}

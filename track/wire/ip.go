@@ -78,41 +78,49 @@ func (p *Packet) ipv6(frame []byte, l3 int) {
 	if p.extensions(frame) {
 		p.transport(frame)
 	}
+	if isMapped(&p.Src) || isMapped(&p.Dst) {
+		p.distrust() // never on a wire (RFC 4291, section 2.5.5.2), and an Addr of IPv4 here
+	}
 }
 
 // extensions moves p.L4 and p.Proto past the IPv6 extension headers and
 // reports whether a transport header follows. A chain that is cut is no IP
 // that anybody could use, but a first fragment that ends inside the chain
-// hides its protocol.
+// hides its protocol. So does one with a second Fragment header: what that one
+// says is of a datagram inside the datagram.
 func (p *Packet) extensions(frame []byte) bool {
-	for {
+	for fragmented := false; ; {
 		rest := frame[p.L4:p.End]
 		length := extensionLength(p.Proto, rest)
 		if length == 0 {
 			return true
 		}
-		if length > len(rest) {
+		if length > len(rest) || fragmented && p.Proto == ipv6Fragment {
 			p.Kind = OtherIP
-			if p.Fragment || p.Proto == ProtocolGRE {
+			if p.Fragment || length <= len(rest) {
 				p.Kind = MalformedGRE
 			}
 			return false
 		}
-		if p.Proto == ipv6Fragment {
-			word := binary.BigEndian.Uint16(rest[2:4])
-			if word&0xfff9 != 0 { // an atomic fragment is a whole packet (RFC 6946)
-				p.fragment(word&0xfff8, word&1 != 0, binary.BigEndian.Uint32(rest[4:8]))
-			}
-		}
-		fragment := p.Proto == ipv6Fragment
+		header := p.Proto
 		p.Proto = rest[0]
 		p.L4 += uint32(length)
-		if fragment {
-			p.FragmentData = p.L4
+		if header == ipv6Fragment {
+			fragmented = true
+			p.fragmentHeader(rest)
 		}
 		if p.Fragment && p.FragmentOffset != 0 {
 			return true // what follows is the middle of something
 		}
+	}
+}
+
+// fragmentHeader decodes an IPv6 Fragment header (RFC 8200, section 4.5), which
+// ends at p.L4. An atomic fragment is a whole packet (RFC 6946).
+func (p *Packet) fragmentHeader(b []byte) {
+	if word := binary.BigEndian.Uint16(b[2:4]); word&0xfff9 != 0 {
+		p.fragment(word&0xfff8, word&1 != 0, binary.BigEndian.Uint32(b[4:8]))
+		p.FragmentData = p.L4
 	}
 }
 
@@ -154,6 +162,10 @@ func (p *Packet) span(l3, header, total int) {
 
 func (p *Packet) fragment(offset uint16, more bool, id uint32) {
 	p.Fragment, p.FragmentOffset, p.MoreFragments, p.FragmentID = true, offset, more, id
+}
+
+func isMapped(a *Addr) bool {
+	return binary.BigEndian.Uint64(a[:8]) == 0 && binary.BigEndian.Uint32(a[8:12]) == 0xffff
 }
 
 // mapped returns the IPv4-mapped form of the 4 octets of b.

@@ -9,8 +9,8 @@ const (
 	// Other is everything the box has no opinion about, and everything that
 	// cannot be read: it crosses untouched unless policy says otherwise.
 	Other Kind = iota
-	// TCP has a whole TCP header. Fragmented TCP is Fragment instead, unless
-	// it is a first fragment with the whole TCP header in it.
+	// TCP has a whole TCP header. A first fragment without the whole of it is
+	// OtherIP.
 	TCP
 	// EnhancedGRE is GRE version 1 with at least the 8 octets up to and
 	// including the call ID, the key bit set and protocol 0x880B (RFC 2637,
@@ -21,14 +21,15 @@ const (
 	// OddGRE is any other GRE whose headers are there: versions 2 to 7, and
 	// version 1 without key or with another protocol than PPP.
 	OddGRE
-	// ICMP is an ICMPv4 or ICMPv6 message of which at least the type is there.
+	// ICMP is an ICMPv4 message in IPv4, or an ICMPv6 message in IPv6, of which
+	// at least the type is there.
 	ICMP
 	// LaterFragment is an IPv4 or IPv6 fragment with a non-zero offset: no
 	// transport header is in it.
 	LaterFragment
-	// MalformedGRE says IP protocol 47, but its headers lie or are cut; or it
-	// is a first fragment that hides which protocol it carries, which no
-	// sender may make (RFC 7112, section 5).
+	// MalformedGRE says IP protocol 47, but its headers, or those around IP,
+	// lie or are cut; or it is a fragment that hides which protocol it
+	// carries, which no sender may make (RFC 7112, section 5).
 	MalformedGRE
 	// ARP is an ARP frame.
 	ARP
@@ -38,7 +39,8 @@ const (
 	// Pause is an IEEE 802.3 MAC control frame. It concerns one link only and
 	// is never forwarded.
 	Pause
-	// OtherIP is IPv4 or IPv6 that carries none of the above.
+	// OtherIP is IPv4 or IPv6 that carries none of the above, or that cannot
+	// be believed.
 	OtherIP
 )
 
@@ -97,7 +99,8 @@ const (
 // start of the frame.
 type Packet struct {
 	Kind Kind
-	// Version is 4 or 6 for every Kind that is IP, else 0.
+	// Version is 4 or 6 for every Kind that is IP, else 0; of a MalformedGRE
+	// it is 0 if the IP header itself lies or is cut.
 	Version uint8
 	// Proto is the IP protocol of the transport header; of a LaterFragment
 	// what its own headers say. Valid iff Version is set.

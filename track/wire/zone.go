@@ -1,6 +1,10 @@
 package wire
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Zone is the VLAN identity of a frame: at most two VLAN IDs and a PPPoE
 // session. It is part of every flow key, so that equal addresses in two VLANs
@@ -54,4 +58,32 @@ func dotted(b []byte) []byte {
 		return append(b, '.')
 	}
 	return b
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler: it reads what String
+// writes.
+func (z *Zone) UnmarshalText(text []byte) error {
+	*z = 0
+	if len(text) == 0 {
+		return nil
+	}
+	for part := range strings.SplitSeq(string(text), ".") {
+		if *z&zonePPPoE != 0 || !z.add(part) {
+			return fmt.Errorf("zone %q: want at most two VLAN IDs and a PPPoE session, such as 100.200 or 100.ppp7", text)
+		}
+	}
+	return nil
+}
+
+// add puts one part of a written zone in and reports whether it could.
+func (z *Zone) add(part string) bool {
+	if session, ok := strings.CutPrefix(part, "ppp"); ok {
+		id, err := strconv.ParseUint(session, 10, 16)
+		*z = z.session(uint16(id))
+		return err == nil
+	}
+	vid, err := strconv.ParseUint(part, 10, 12)
+	full := *z>>zoneInnerShift&vidMask != 0
+	*z = z.push(uint16(vid))
+	return err == nil && vid != 0 && !full
 }
