@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"encoding/binary"
 	"math/bits"
 
 	"github.com/grewire/grewire/track/wire"
@@ -40,11 +39,18 @@ type Key struct {
 	_            uint8
 }
 
+// equal reports whether two keys are the same, field by field: the key that is
+// looked for was just made, and comparing it as a block would wait for that.
+func (k *Key) equal(o *Key) bool {
+	return k.Src == o.Src && k.Dst == o.Dst && k.Zone == o.Zone && k.SrcID == o.SrcID && k.DstID == o.DstID &&
+		k.Kind == o.Kind && k.Side == o.Side && k.Proto == o.Proto
+}
+
 // Hash mixes the key with seed. Without knowing the seed nobody can choose
 // keys that collide: each of the three products takes 64 secret bits in.
 func (k *Key) Hash(seed uint64) uint64 {
-	a := mix(load(k.Src[:8])^seed, load(k.Src[8:])^0x9e3779b97f4a7c15)
-	b := mix(load(k.Dst[:8])^seed^0xd1b54a32d192ed03, load(k.Dst[8:])^0x8cb92ba72f3d8dd7)
+	a := mix(k.Src.Hi^seed, k.Src.Lo^0x9e3779b97f4a7c15)
+	b := mix(k.Dst.Hi^seed^0xd1b54a32d192ed03, k.Dst.Lo^0x8cb92ba72f3d8dd7)
 	tail := uint64(k.SrcID) | uint64(k.DstID)<<16 | uint64(k.Kind)<<32 | uint64(k.Side)<<40 | uint64(k.Proto)<<48
 	return mix(a^uint64(k.Zone)^seed, b^tail^bits.RotateLeft64(seed, 32))
 }
@@ -54,5 +60,3 @@ func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
 	return hi ^ lo
 }
-
-func load(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }

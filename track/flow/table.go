@@ -107,7 +107,7 @@ func (s *Shard[V]) slot(hash uint64, k *Key) (at int, found bool) {
 		switch have := s.tags[at]; {
 		case have == 0:
 			return at, false
-		case have == want && s.entries[at].key == *k:
+		case have == want && s.entries[at].key.equal(k):
 			return at, true
 		}
 		if at++; at == len(s.tags) {

@@ -1,7 +1,6 @@
 package flow_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -14,7 +13,7 @@ import (
 
 func key(n uint64) flow.Key {
 	k := flow.Key{Kind: flow.GREKey, DstID: uint16(n)}
-	binary.LittleEndian.PutUint64(k.Src[:], n)
+	k.Src.Lo = n
 	return k
 }
 

@@ -12,11 +12,11 @@ import (
 // dirty is a Packet in which every field is set.
 func dirty() (p wire.Packet) {
 	p = wire.Packet{
-		Kind: 0xff, Version: 0xff, Proto: 0xff, Fragment: true, MoreFragments: true, FragmentOffset: 0xffff, FragmentID: 1, Zone: ^wire.Zone(0),
+		Kind: 0xff, Version: 0xff, Proto: 0xff, Fragment: true, MoreFragments: true, FragmentOffset: 0xffff, FragmentID: 1, FragmentProto: 0xff, Zone: ^wire.Zone(0),
 		L3: 1, L4: 2, Payload: 3, End: 4, FragmentData: 5, IPLength: 6, SrcPort: 7, DstPort: 8, Seq: 9, Ack: 10, Window: 11, Flags: 12,
 		CallID: 13, HasSeq: true, HasAck: true, Faults: 0xff, ICMPType: 14,
 	}
-	p.Src[3], p.Dst[4] = 15, 16
+	p.Src.Hi, p.Dst.Lo = 15, 16
 	return p
 }
 
@@ -29,11 +29,24 @@ func TestDecode(t *testing.T) {
 				t.Errorf("zone %q, want %q", got.Zone, r.zone)
 			}
 			got.Zone = 0
+			r.want.FragmentProto = fragmentProto(&r)
 			if diff := cmp.Diff(r.want, got); diff != "" {
 				t.Errorf("%x\n(-want +got)\n%s", r.frame[:min(len(r.frame), 128)], diff)
 			}
 		})
 	}
+}
+
+// fragmentProto is what the Fragment header of a row's frame names, which is 8
+// octets, or its IPv4 header does.
+func fragmentProto(r *row) uint8 {
+	switch {
+	case !r.want.Fragment:
+		return 0
+	case r.want.Version == 4:
+		return r.want.Proto
+	}
+	return r.frame[r.want.FragmentData-8]
 }
 
 // TestDecodeCut decodes every frame cut at every octet. What is left of it is

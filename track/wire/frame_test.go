@@ -3,6 +3,7 @@ package wire_test
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -130,7 +131,7 @@ func packet6(kind wire.Kind, proto uint8, l3, header, total uint32) wire.Packet 
 	}
 }
 
-func addr(text string) wire.Addr { return wire.Addr(octets(text)) }
+func addr(text string) wire.Addr { return wire.AddrFrom(netip.AddrFrom16([16]byte(octets(text)))) }
 
 // withTCP adds what tcp has; header counts its options, too.
 func withTCP(p wire.Packet, header uint32) wire.Packet {

@@ -44,7 +44,7 @@ func compare(t interface{ Errorf(string, ...any) }, frame []byte, p *wire.Packet
 	}
 }
 
-func tail(a wire.Addr, raw []byte) bool { return bytes.HasSuffix(a[:], raw) }
+func tail(a wire.Addr, raw []byte) bool { o := a.Netip().AsSlice(); return bytes.HasSuffix(o, raw) }
 
 func compareTCP(t interface{ Errorf(string, ...any) }, p *wire.Packet, s *layers.TCP) {
 	if p.SrcPort != uint16(s.SrcPort) || p.DstPort != uint16(s.DstPort) || p.Seq != s.Seq || p.Ack != s.Ack || p.Window != s.Window {

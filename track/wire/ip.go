@@ -40,7 +40,7 @@ func (p *Packet) ipv4(frame []byte, l3 int) {
 		return
 	}
 	p.Version = 4
-	p.Src, p.Dst = mapped(packet[12:16]), mapped(packet[16:20])
+	p.Src, p.Dst = addr4(packet[12:16]), addr4(packet[16:20])
 	p.span(l3, header, total)
 	fragment := binary.BigEndian.Uint16(packet[6:8])
 	if fragment&0x3fff != 0 { // offset or More Fragments
@@ -72,13 +72,12 @@ func (p *Packet) ipv6(frame []byte, l3 int) {
 		return
 	}
 	p.Version = 6
-	copy(p.Src[:], packet[8:24])
-	copy(p.Dst[:], packet[24:40])
+	p.Src, p.Dst = addr6(packet[8:24]), addr6(packet[24:40])
 	p.span(l3, ipv6Length, total)
 	if p.extensions(frame) {
 		p.transport(frame)
 	}
-	if isMapped(&p.Src) || isMapped(&p.Dst) {
+	if p.Src.isMapped() || p.Dst.isMapped() {
 		p.distrust() // never on a wire (RFC 4291, section 2.5.5.2), and an Addr of IPv4 here
 	}
 }
@@ -162,17 +161,7 @@ func (p *Packet) span(l3, header, total int) {
 
 func (p *Packet) fragment(offset uint16, more bool, id uint32) {
 	p.Fragment, p.FragmentOffset, p.MoreFragments, p.FragmentID = true, offset, more, id
-}
-
-func isMapped(a *Addr) bool {
-	return binary.BigEndian.Uint64(a[:8]) == 0 && binary.BigEndian.Uint32(a[8:12]) == 0xffff
-}
-
-// mapped returns the IPv4-mapped form of the 4 octets of b.
-func mapped(b []byte) (a Addr) {
-	a[10], a[11] = 0xff, 0xff
-	copy(a[12:], b[:4])
-	return a
+	p.FragmentProto = p.Proto
 }
 
 // IsExtension reports whether an IPv6 next header value is an extension header

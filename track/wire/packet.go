@@ -44,10 +44,6 @@ const (
 	OtherIP
 )
 
-// Addr is an IP address, IPv4 in its IPv4-mapped IPv6 form (RFC 4291,
-// section 2.5.5.2), so that one key serves both families.
-type Addr [16]byte
-
 // Offload is the part of a frame's virtio_net_hdr that says what the sender
 // left to be finished: the checksum (NeedsChecksum) and the segmentation
 // (GSOType). Offsets count from the first byte of the frame as it is in Data,
@@ -110,6 +106,9 @@ type Packet struct {
 	Fragment, MoreFragments bool
 	FragmentOffset          uint16
 	FragmentID              uint32
+	// FragmentProto is the protocol as every fragment of the datagram names it:
+	// in IPv6 that of the first header behind the Fragment header.
+	FragmentProto uint8
 
 	Zone     Zone
 	Src, Dst Addr

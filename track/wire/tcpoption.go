@@ -41,7 +41,7 @@ func TCPChecksumOK(frame []byte, p *Packet) bool {
 	segment := frame[p.L4:p.End]
 	sum := uint64(ProtocolTCP) + uint64(len(segment))
 	// The prefix of an IPv4-mapped Addr adds 0xffff: nothing, in one's complement.
-	sum += sumWords(p.Src[:]) + sumWords(p.Dst[:])
+	sum += p.Src.sum() + p.Dst.sum()
 	sum += sumWords(segment)
 	for sum>>16 != 0 {
 		sum = sum&0xffff + sum>>16
