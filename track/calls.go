@@ -89,7 +89,7 @@ func (w *work) settle() {
 		hash := w.t.controls.Hash(&key)
 		lock := w.t.lock(hash)
 		if c := w.t.find(hash, &key); c != nil && w.t.calls.at(d.entry.call).serial.Load() == d.entry.serial {
-			w.end(c, d.entry.call, "replaced", d)
+			w.end(c, d.entry.call, "replaced", w.displaced)
 		}
 		lock.Unlock()
 	}
@@ -121,7 +121,7 @@ func (w *work) endAll(c *connection, cause string) {
 // endCall ends a call: none of its GRE passes any more.
 func (w *work) endCall(c *connection, r ref, cause string) { w.end(c, r, cause, nil) }
 
-func (w *work) end(c *connection, r ref, cause string, d *displaced) {
+func (w *work) end(c *connection, r ref, cause string, d []displaced) {
 	k := w.t.calls.at(r)
 	snapshot := w.t.snapshot(c, k, d)
 	snapshot.State = CallEnded

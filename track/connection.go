@@ -38,11 +38,11 @@ type connection struct {
 	session   pptp.SessionState
 	requester Side // who sent the first Start-Control-Connection-Request
 
-	// synSeq is the sequence number of a SYN that came, by synSide, on an
-	// open connection: its end may have restarted (RFC 9293, section 3.5.1).
-	synSeq  uint32
+	// syn is the end that a SYN began which came, by synSide, on an open
+	// connection: the host there may have restarted (RFC 9293, section 3.5.1).
+	syn     tcpEnd
 	synSide Side
-	synSeen bool
+	first   [flow.Sides]uint32 // position of the first octet behind SYN
 
 	calls   int // in both lists
 	waiting ref // calls not yet seen to carry GRE: they have a deadline
@@ -123,13 +123,25 @@ func (t *Tracker) enter(hash uint64, k *flow.Key, r ref) bool {
 	return v != nil
 }
 
-// leave removes k if r is what is there.
-func (t *Tracker) leave(hash uint64, k *flow.Key, r ref) {
+// countZones adds to the number of connections that have k but for its zone.
+func (t *Tracker) countZones(k flow.Key, n int) {
+	k = anyZone(k)
+	hash := t.controls.Hash(&k)
 	s := t.controls.Lock(hash)
 	defer s.Unlock()
-	if v := s.Find(hash, k); v != nil && *v == r {
-		s.Delete(hash, k)
+	v, _ := s.Insert(hash, &k)
+	if v == nil {
+		return
 	}
+	if *v += ref(n); *v == 0 {
+		s.Delete(hash, &k)
+	}
+}
+
+func (t *Tracker) leave(hash uint64, k *flow.Key) {
+	s := t.controls.Lock(hash)
+	defer s.Unlock()
+	s.Delete(hash, k)
 }
 
 // create makes a connection, or returns nil if the limit is reached. The
@@ -147,17 +159,15 @@ func (w *work) create(hash uint64, k *flow.Key) *connection {
 		w.limit("connections")
 		return nil
 	}
-	any := anyZone(*k)
-	w.t.enter(w.t.controls.Hash(&any), &any, r)
+	w.t.countZones(*k, 1)
 	return c
 }
 
 // remove forgets a connection. Its calls have ended.
 func (w *work) remove(c *connection) {
 	w.closeStreams(c)
-	w.t.leave(c.hash, &c.key, c.self)
-	any := anyZone(c.key)
-	w.t.leave(w.t.controls.Hash(&any), &any, c.self)
+	w.t.leave(c.hash, &c.key)
+	w.t.countZones(c.key, -1)
 	w.t.connections.put(c.self)
 }
 

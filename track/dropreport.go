@@ -36,7 +36,7 @@ func (l *Lane) reportDrop(f *Frame) {
 	p := &f.Packet
 	d := &DroppedFrame{Side: l.side, Zone: p.Zone, Reason: f.Reason, Length: len(f.Data), Suppressed: suppressed}
 	if p.Version != 0 {
-		d.Src, d.Dst, d.Protocol = netAddr(p.Src), netAddr(p.Dst), p.Proto
+		d.Src, d.Dst, d.Protocol = p.Src.Netip(), p.Dst.Netip(), p.Proto
 	}
 	if p.Kind == wire.EnhancedGRE {
 		id := p.CallID

@@ -58,7 +58,7 @@ func (l *Lane) firstFragment(f *Frame) {
 		d = nil
 	}
 	if d == nil {
-		if !concerns(p) {
+		if !l.concerns(p) {
 			return
 		}
 		if d = l.fragments.start(key); d == nil {
@@ -76,8 +76,15 @@ func (l *Lane) firstFragment(f *Frame) {
 }
 
 // concerns reports whether the later fragments of a first one concern the box.
-func concerns(p *wire.Packet) bool {
-	return p.Proto == wire.ProtocolGRE || p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p)
+func (l *Lane) concerns(p *wire.Packet) bool {
+	return p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p) || l.needsFirst(p)
+}
+
+// needsFirst reports whether nothing can be said of a fragment before the
+// first of its datagram is there: it may be of GRE, where in IPv6 other headers
+// may stand before it, or hide control.
+func (l *Lane) needsFirst(p *wire.Packet) bool {
+	return p.FragmentProto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.FragmentProto) || l.mayHideControl(p)
 }
 
 // describe notes what the later fragments of d are parts of.
@@ -102,19 +109,11 @@ func (l *Lane) laterFragment(f *Frame) {
 	switch {
 	case d != nil && d.verdict != 0:
 		l.follow(f, d)
-	case mayBeGRE(p):
-		l.hold(f, key, d)
-	case l.mayHideControl(p):
+	case l.needsFirst(p):
 		l.hold(f, key, d)
 	default:
 		l.other(f)
 	}
-}
-
-// mayBeGRE reports whether a later fragment may be of GRE: in IPv6 other
-// headers may stand before it.
-func mayBeGRE(p *wire.Packet) bool {
-	return p.Proto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.Proto)
 }
 
 // mayHideControl reports whether a fragment without a TCP header may be of a

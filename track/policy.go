@@ -56,7 +56,7 @@ func (s *settings) allows(k *flow.Key, client Side) bool {
 
 // within reports whether a is in one of the prefixes; no prefixes mean all.
 func within(prefixes []netip.Prefix, a wire.Addr) bool {
-	addr := netAddr(a)
+	addr := a.Netip()
 	for _, p := range prefixes {
 		if p.Contains(addr) {
 			return true

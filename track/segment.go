@@ -11,15 +11,24 @@ import (
 func (l *Lane) control(f *Frame) {
 	p := &f.Packet
 	k := controlKey(p, l.side)
-	if !l.settings.allows(&k, clientSide(&k, l.opener(p))) {
-		f.decide(Drop, ReasonPPTPDenied)
-		return
-	}
 	hash := l.t.controls.Hash(&k)
 	lock := l.t.lock(hash)
 	l.segment(f, hash, &k)
 	lock.Unlock()
 	l.settle()
+}
+
+// allowed asks policy about a segment of a connection that may not be known
+// yet. Between two ports 1723 only SYN tells who is the client; of a
+// connection seen from its middle either may be, so both must be allowed.
+func (l *Lane) allowed(c *connection, k *flow.Key, p *wire.Packet) bool {
+	switch {
+	case c != nil:
+		return l.settings.allows(k, c.client)
+	case p.Flags&wire.SYN == 0 && k.SrcID == k.DstID:
+		return l.settings.allows(k, LAN) && l.settings.allows(k, WAN)
+	}
+	return l.settings.allows(k, clientSide(k, l.opener(p)))
 }
 
 // opener guesses who opened the connection that a segment belongs to, for
@@ -36,6 +45,10 @@ func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key) {
 	p := &f.Packet
 	f.decide(Forward, ReasonControl)
 	c := l.t.find(hash, k)
+	if !l.allowed(c, k, p) {
+		f.decide(Drop, ReasonPPTPDenied)
+		return
+	}
 	if c == nil {
 		c = l.firstSegment(f, hash, k)
 	}
@@ -80,17 +93,20 @@ func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key) *connection {
 	return c
 }
 
-// syn takes a SYN without ACK.
+// syn takes a SYN without ACK. One that does not fit what is there may be of a
+// host that has restarted (RFC 9293, section 3.5.1), or of somebody who cannot
+// see the connection: the answer to it will tell.
 func (l *Lane) syn(c *connection, f *Frame) {
-	p := &f.Packet
 	switch {
-	case c.phase == closed || c.phase == opening && l.side == c.opener:
+	case c.phase == closed:
 		l.restart(c, l.side)
-		fallthrough
-	case c.phase == opening && !c.ends[l.side].known: // simultaneous open (RFC 9293, section 3.5)
+		l.beginDirection(c, f)
+	case c.phase == opening && !c.ends[l.side].known: // the first, or both at once (section 3.5)
 		l.beginDirection(c, f)
 	default:
-		c.synSeen, c.synSeq, c.synSide = true, p.Seq, l.side
+		c.synSide = l.side
+		c.syn.begin(f.Data, &f.Packet)
+		advance(&c.syn, &tcpEnd{}, &f.Packet)
 	}
 }
 
@@ -102,6 +118,7 @@ func (l *Lane) beginDirection(c *connection, f *Frame) {
 	me.unsummed = !sound(f)
 	advance(me, peer, p)
 	c.lastSeen = l.now
+	c.first[l.side] = p.Seq + 1
 	c.streams[l.side].Start(l.t.buffers, p.Seq+1)
 	l.read(c, f, p.Seq+1) // data may come with SYN (RFC 7413)
 }
@@ -109,14 +126,12 @@ func (l *Lane) beginDirection(c *connection, f *Frame) {
 // synAck takes the answer to a SYN.
 func (l *Lane) synAck(c *connection, f *Frame) {
 	p := &f.Packet
-	if c.synSeen && c.synSide != l.side && p.Ack == c.synSeq+1 {
-		l.restart(c, c.synSide) // the other end takes the new connection
-		opener := &c.ends[c.opener]
-		opener.known, opener.end, opener.edge = true, p.Ack, p.Ack
-		c.streams[c.opener].Start(l.t.buffers, p.Ack)
-	}
 	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
-	if c.phase >= open || !peer.known || p.Ack != peer.end || me.known && p.Seq+1 != me.end {
+	if c.syn.known && c.synSide != l.side && p.Ack == c.syn.end && p.Ack != peer.end {
+		l.renew(c)
+	}
+	taken := peer.known && !after(p.Ack, peer.end) && !after(c.first[l.side.Other()], p.Ack)
+	if c.phase >= open || !taken || me.known && p.Seq+1 != me.end {
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return
 	}
@@ -124,7 +139,20 @@ func (l *Lane) synAck(c *connection, f *Frame) {
 		l.beginDirection(c, f)
 		agreeScale(me, peer)
 	}
+	if p.Ack != peer.end { // not all of the data that came with SYN was taken
+		peer.end = p.Ack
+		c.streams[l.side.Other()].Start(l.t.buffers, p.Ack)
+		c.session = pptp.SessionIdle
+	}
 	c.phase = answered
+}
+
+// renew makes c the new connection that its SYN asked for.
+func (l *Lane) renew(c *connection) {
+	opener, syn := c.synSide, c.syn
+	l.restart(c, opener)
+	c.ends[opener], c.first[opener] = syn, syn.end
+	c.streams[opener].Start(l.t.buffers, syn.end)
 }
 
 // restart makes c a new connection between the same ends.
@@ -156,7 +184,8 @@ func (l *Lane) established(c *connection, f *Frame) {
 	if c.phase == closed {
 		return
 	}
-	if c.phase == opening || !inWindow(me, peer, p) {
+	acks := p.Flags&wire.ACK != 0 // without, it is taken for nothing (RFC 9293, section 3.10.7.4)
+	if c.phase == opening || !acks || !inWindow(me, peer, p) {
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return
 	}
@@ -185,12 +214,8 @@ func (l *Lane) opened(c *connection) {
 // acknowledged tells the other direction what its receiver has. Octets that
 // went past unseen leave a gap that nothing will fill.
 func (l *Lane) acknowledged(c *connection, f *Frame) {
-	p := &f.Packet
-	if p.Flags&wire.ACK == 0 {
-		return
-	}
 	other := l.side.Other()
-	ack := p.Ack
+	ack := f.Packet.Ack
 	if c.ends[other].fin && ack == c.ends[other].end {
 		ack-- // FIN is no octet of the stream
 	}

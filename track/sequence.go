@@ -1,7 +1,5 @@
 package track
 
-import "math/bits"
-
 // sequence follows the sequence numbers of one direction of a call: they start
 // anywhere and grow by one per packet with payload (RFC 2637, section 4.1).
 // Packets are never dropped for their number; they are counted.
@@ -15,18 +13,21 @@ type sequence struct {
 	jumps     uint32 // steps too far to be loss: a restart, or a forgery
 }
 
+// allSeen is where numbering starts: nothing before the first number is missed.
+const allSeen = ^uint64(0)
+
 // maxGap is how far numbers may step forward and still count as loss.
 const maxGap = 1 << 16
 
 func (s *sequence) packet(number uint32) {
 	if !s.started {
-		*s = sequence{top: number, seen: 1, started: true}
+		*s = sequence{top: number, seen: allSeen, started: true}
 		return
 	}
 	switch step := int32(number - s.top); {
 	case step > maxGap || step < -maxGap:
 		s.jumps++
-		s.top, s.seen = number, 1
+		s.top, s.seen = number, allSeen
 	case step > 0:
 		s.lost += uint32(step) - 1
 		s.seen = s.seen<<uint(step) | 1
@@ -44,8 +45,6 @@ func (s *sequence) late(back uint) {
 		return
 	}
 	s.seen |= bit
-	if s.lost > 0 && bits.Len64(s.seen) > 0 {
-		s.lost--
-		s.reordered++
-	}
+	s.lost--
+	s.reordered++
 }

@@ -1,12 +1,10 @@
 package track
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/pptp"
-	"github.com/grewire/grewire/track/wire"
 )
 
 // Use is how much of a limit is taken.
@@ -56,7 +54,7 @@ func expectation(c *connection, k *call, from Side) Expectation {
 	id, _ := k.id(role)
 	return Expectation{
 		Call: k.serial.Load(), Zone: c.key.Zone, Side: from, CallID: id,
-		Src: netAddr(c.addr(from)), Dst: netAddr(c.addr(from.Other())), Expires: k.deadline.Std(),
+		Src: c.addr(from).Netip(), Dst: c.addr(from.Other()).Netip(), Expires: k.deadline.Std(),
 	}
 }
 
@@ -87,9 +85,9 @@ func (t *Tracker) controlKeys() []flow.Key {
 	return keys
 }
 
-// snapshot returns what there is to say about a call. d, if any, has the
-// direction of it that the key map has no more. The caller holds c's lock.
-func (t *Tracker) snapshot(c *connection, k *call, d *displaced) Call {
+// snapshot returns what there is to say about a call. Directions of it that the
+// key map has no more are in gone. The caller holds c's lock.
+func (t *Tracker) snapshot(c *connection, k *call, gone []displaced) Call {
 	out := Call{
 		ID: k.serial.Load(), Zone: c.key.Zone, State: k.shown(), Kind: k.kind.String(),
 		PNS: c.party(k, pptp.PNS), PAC: c.party(k, pptp.PAC),
@@ -98,7 +96,7 @@ func (t *Tracker) snapshot(c *connection, k *call, d *displaced) Call {
 	last := k.control
 	if k.state.CarriesGRE() {
 		for _, from := range [...]Side{LAN, WAN} {
-			e := t.traffic(c, k, from, d)
+			e := t.traffic(c, k, from, gone)
 			last = max(last, e.last)
 			out.add(from, &e)
 		}
@@ -119,16 +117,18 @@ func (out *Call) add(from Side, e *keyEntry) {
 }
 
 // traffic returns the key map's entry for the call's GRE that comes in by
-// from, or the one it was displaced from.
-func (t *Tracker) traffic(c *connection, k *call, from Side, d *displaced) keyEntry {
+// from, or the one that is gone.
+func (t *Tracker) traffic(c *connection, k *call, from Side, gone []displaced) keyEntry {
 	role := pptp.PNS
 	if k.pns == from {
 		role = pptp.PAC
 	}
 	id, _ := k.id(role)
 	key := c.greTo(from.Other(), id)
-	if d != nil && d.key == key {
-		return d.entry
+	for i := range gone {
+		if d := &gone[i]; d.key == key && d.entry.serial == k.serial.Load() {
+			return d.entry
+		}
 	}
 	if e, ok := t.entry(&key); ok && e.serial == k.serial.Load() {
 		return e
@@ -151,14 +151,12 @@ func (k *call) shown() CallState {
 
 func (c *connection) party(k *call, role pptp.Role) Party {
 	id, _ := k.id(role)
-	return Party{Addr: netAddr(c.addr(k.side(role))), Side: k.side(role), CallID: id}
+	return Party{Addr: c.addr(k.side(role)).Netip(), Side: k.side(role), CallID: id}
 }
 
 func (c *connection) control() Control {
 	return Control{
-		LANAddr: netAddr(c.key.Src), LANPort: c.key.SrcID,
-		WANAddr: netAddr(c.key.Dst), WANPort: c.key.DstID,
+		LANAddr: c.key.Src.Netip(), LANPort: c.key.SrcID,
+		WANAddr: c.key.Dst.Netip(), WANPort: c.key.DstID,
 	}
 }
-
-func netAddr(a wire.Addr) netip.Addr { return netip.AddrFrom16(a).Unmap() }

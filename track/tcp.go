@@ -17,6 +17,7 @@ type tcpEnd struct {
 	acks   bool   // acked is valid
 	limits bool   // edge comes from the other end's window, not from a guess
 	scales bool   // its SYN offered to scale
+	agreed bool   // both SYNs were seen: scale is right
 	fin    bool   // sent FIN
 	// unsummed is set when this end's first segment had a wrong checksum and
 	// was answered all the same: a capture from before its checksums were
@@ -48,18 +49,18 @@ func segmentEnd(p *wire.Packet) uint32 {
 // 3.4).
 func after(a, b uint32) bool { return int32(a-b) > 0 }
 
-// inWindow reports whether the segment from me is one that peer can take and
+// inWindow reports whether the segment from me, which has ACK, is one that peer can take and
 // that acknowledges only what peer sent. It is the four-sided check of van
 // Rooij, "Real stateful TCP packet filtering": nobody who does not see the
 // connection can pass it but by guessing.
 func inWindow(me, peer *tcpEnd, p *wire.Packet) bool {
 	if !me.known {
-		return !peer.known || p.Flags&wire.ACK == 0 || acksSent(peer, p.Ack)
+		return !peer.known || acksSent(peer, p.Ack)
 	}
 	if after(p.Seq, me.edge) || after(me.end-max(peer.window, unscaledWindow), segmentEnd(p)) {
 		return false
 	}
-	return p.Flags&wire.ACK == 0 || !peer.known || acksSent(peer, p.Ack)
+	return !peer.known || acksSent(peer, p.Ack)
 }
 
 func acksSent(peer *tcpEnd, ack uint32) bool {
@@ -94,6 +95,9 @@ func advance(me, peer *tcpEnd, p *wire.Packet) {
 	window := uint32(p.Window)
 	if p.Flags&wire.SYN == 0 { // windows in SYN are never scaled (RFC 7323, section 2.2)
 		window <<= me.scale
+		if !me.agreed {
+			window = max(window, unscaledWindow)
+		}
 	}
 	me.window = max(me.window, window)
 	if p.Flags&wire.ACK == 0 {
@@ -119,4 +123,5 @@ func agreeScale(a, b *tcpEnd) {
 	if !a.scales || !b.scales {
 		a.scale, b.scale = 0, 0
 	}
+	a.agreed, b.agreed = true, true
 }

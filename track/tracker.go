@@ -16,7 +16,7 @@ type Tracker struct {
 	keymap *flow.Table[keyEntry] // GREKey: directions of agreed calls
 	hosts  *flow.Table[hostUse]  // HostKey: calls per host
 
-	controls    *flow.Table[ref] // ControlKey and AnyZoneKey -> connections
+	controls    *flow.Table[ref] // ControlKey -> connection; AnyZoneKey -> how many
 	connections *slab[connection]
 	calls       *slab[call]
 	locks       [lockStripes]connectionLock
