@@ -56,8 +56,8 @@ func endsOf(frame []byte) (e ends) {
 	var p wire.Packet
 	wire.Decode(frame, &p)
 	if p.Version != 0 {
-		e.src = host{p.Zone, netip.AddrFrom16(p.Src).Unmap()}
-		e.dst = host{p.Zone, netip.AddrFrom16(p.Dst).Unmap()}
+		e.src = host{p.Zone, p.Src.Netip()}
+		e.dst = host{p.Zone, p.Dst.Netip()}
 	}
 	e.kind, e.srcPort, e.dstPort, e.flags = p.Kind, p.SrcPort, p.DstPort, p.Flags
 	return e

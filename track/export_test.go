@@ -1,0 +1,8 @@
+package track
+
+// TableSizes returns the number of entries of the tables that Usage does not
+// show: hosts, and the key map.
+func (t *Tracker) TableSizes() (hosts, keys int) { return t.hosts.Len(), t.keymap.Len() }
+
+// ControlKeys returns the number of keys that lead to connections.
+func (t *Tracker) ControlKeys() int { return t.controls.Len() }

@@ -1,0 +1,81 @@
+package track_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/tracktest"
+)
+
+// established is a connection that the tracker never saw open, with windows
+// that were scaled by 7 in SYNs that it never saw either.
+func established(w *tracktest.World) *tracktest.Conn {
+	c := w.NewConn(w.Client, w.Server)
+	for i := range c.Ends {
+		c.Ends[i].Window = 502
+		c.Ends[i].Got = c.Ends[1-i].Next
+	}
+	return c
+}
+
+// TestPickUp takes up connections in their middle: with adopt = "off" they are
+// read from the next plausible header on, and a call agreed in full view opens.
+func TestPickUp(t *testing.T) {
+	t.Run("at a message", func(t *testing.T) {
+		w := tracktest.New(t)
+		c := established(w)
+		wantControl(t, c.Say(w.Client, tracktest.EchoRequest(1)))
+		wantControl(t, c.Say(w.Server, tracktest.EchoReply(1)))
+		call := c.OutCall(7, 9)
+		wantUp(t, call)
+		call.Disconnect()
+		wantDown(t, call)
+	})
+	t.Run("in a message", func(t *testing.T) {
+		w := tracktest.New(t)
+		c := established(w)
+		wantControl(t, c.Write(w.Client, tracktest.Encode(tracktest.OutRequest(1))[50:]))
+		wantUp(t, c.OutCall(7, 9))
+	})
+	t.Run("reply without its request", func(t *testing.T) {
+		w := tracktest.New(t)
+		c := established(w)
+		wantControl(t, c.Say(w.Server, tracktest.OutReply(9, 7, okOut)))
+		wantDrop(t, w.GRE(w.Client, w.Server, 9), track.ReasonNotNegotiated)
+	})
+	t.Run("scaled windows", func(t *testing.T) {
+		w := tracktest.New(t)
+		c := established(w)
+		wantControl(t, c.Say(w.Client, tracktest.EchoRequest(1)))
+		wantControl(t, c.Say(w.Server, tracktest.EchoReply(1)))
+		for id := range uint16(10) {
+			wantControl(t, c.Say(w.Client, tracktest.OutRequest(id)))
+		}
+		wantCalls(t, w, 10)
+	})
+}
+
+// TestEventsAreJSON marshals every kind of event that a life of a call has.
+func TestEventsAreJSON(t *testing.T) {
+	w := tracktest.New(t)
+	c := w.Dial(w.Client, w.Server)
+	call := c.OutCall(7, 9)
+	wantUp(t, call)
+	w.GRE(w.Client, w.Server, 1)
+	call.Disconnect()
+	c.Close()
+	for _, e := range w.Events() {
+		line, err := json.Marshal(e)
+		if err != nil {
+			t.Fatalf("%s: %v", e.Kind, err)
+		}
+		var object map[string]any
+		if err := json.Unmarshal(line, &object); err != nil || object["event"] != e.Kind.String() || object["time"] == "" {
+			t.Errorf("%s: %s (%v)", e.Kind, line, err)
+		}
+		if e.Kind == track.EventFrameDropped && object["frame"].(map[string]any)["reason"] != "not-negotiated" {
+			t.Errorf("%s has no reason: %s", e.Kind, line)
+		}
+	}
+}
