@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/grewire/grewire/track"
@@ -53,7 +52,7 @@ func describeIP(f *track.Frame) string {
 	return fmt.Sprintf("IP %s > %s: protocol %d, length %d", src, dst, p.Proto, p.IPLength)
 }
 
-func ipText(a wire.Addr) string { return netip.AddrFrom16(a).Unmap().String() }
+func ipText(a wire.Addr) string { return a.Netip().String() }
 
 // flagText writes TCP flags as tcpdump does: [S], [S.], [P.], [.].
 func flagText(flags uint8) string {
