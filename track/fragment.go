@@ -70,9 +70,9 @@ func (l *Lane) firstFragment(f *Frame) {
 	if d.verdict == Expect {
 		d.verdict = Forward
 	}
-	l.describe(d, p)
+	l.describe(d, f)
 	d.pieces.add(0, piece(p), !p.MoreFragments)
-	l.release(d)
+	l.releaseHeld(d)
 }
 
 // concerns reports whether the later fragments of a first one concern the box.
@@ -88,10 +88,11 @@ func (l *Lane) needsFirst(p *wire.Packet) bool {
 }
 
 // describe notes what the later fragments of d are parts of.
-func (l *Lane) describe(d *datagram, p *wire.Packet) {
+func (l *Lane) describe(d *datagram, f *Frame) {
+	p := &f.Packet
 	switch {
 	case p.Kind == wire.EnhancedGRE && d.reason == ReasonCall:
-		d.gre = greKey(p, l.side)
+		d.gre = f.key
 	case p.Kind == wire.TCP && d.reason == ReasonControl:
 		d.control = controlKey(p, l.side)
 		d.header, d.position = uint16(p.Payload-p.FragmentData), p.Seq
@@ -188,9 +189,9 @@ func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
 	f.decide(Hold, 0)
 }
 
-// release decides about what was held for the first fragment of d, which is
+// releaseHeld decides about what was held for the first fragment of d, which is
 // now there.
-func (l *Lane) release(d *datagram) {
+func (l *Lane) releaseHeld(d *datagram) {
 	for i, f := range d.held {
 		d.held[i] = nil
 		l.fragments.pen.leave(f)

@@ -36,7 +36,10 @@ type Frame struct {
 	// Rewritten is set when bytes of Data were changed.
 	Rewritten bool
 
-	hash uint64 // of the packet's flow key, computed ahead of the decision
+	// key is an EnhancedGRE packet's in the key map, and hash its hash there,
+	// made ahead of the decision.
+	key  flow.Key
+	hash uint64
 }
 
 // Side is a port of the box, see flow.Side.

@@ -19,9 +19,15 @@ type keyEntry struct {
 	faults           uint32 // packets whose header is not as RFC 2637 wants it
 }
 
-// greKey is the key of a packet as it comes in by side.
-func greKey(p *wire.Packet, side Side) flow.Key {
-	return flow.Key{Kind: flow.GREKey, Side: side, Zone: p.Zone, Src: p.Src, Dst: p.Dst, DstID: p.CallID}
+// setGREKey makes k the key of a packet as it comes in by side. It goes word by
+// word: the packet was just written that way, and what is read wider than it
+// was written has to wait for memory.
+func setGREKey(k *flow.Key, p *wire.Packet, side Side) {
+	k.Src.Hi, k.Src.Lo = p.Src.Hi, p.Src.Lo
+	k.Dst.Hi, k.Dst.Lo = p.Dst.Hi, p.Dst.Lo
+	k.Zone = p.Zone
+	k.SrcID, k.DstID = 0, p.CallID
+	k.Kind, k.Side, k.Proto = flow.GREKey, side, 0
 }
 
 // take counts a packet and reports whether it is the direction's first.

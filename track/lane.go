@@ -15,6 +15,11 @@ type Lane struct {
 	decided   []*Frame
 	fragments fragments
 	drops     [NumReasons]dropLimiter
+	// shard is the part of the key map that is still locked from the last
+	// frame: the packets of a call come in runs. Nothing else is locked while
+	// it is.
+	shard   *flow.Shard[keyEntry]
+	touched uint64
 
 	fragmentCount atomic.Int64 // len(fragments.known), for those who only look
 }
@@ -31,8 +36,14 @@ func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 		l.decode(&frames[i])
 	}
 	for i := range frames {
+		if frames[i].Packet.Kind == wire.EnhancedGRE {
+			l.touched += l.t.keymap.Touch(frames[i].hash)
+		}
+	}
+	for i := range frames {
 		l.decide(&frames[i])
 	}
+	l.release()
 	return l.decided
 }
 
@@ -55,8 +66,16 @@ func (l *Lane) decode(f *Frame) {
 	f.Verdict, f.Reason, f.Call, f.Rewritten = 0, 0, 0, false
 	wire.Decode(f.Data, &f.Packet)
 	if f.Packet.Kind == wire.EnhancedGRE {
-		key := greKey(&f.Packet, l.side)
-		f.hash = l.t.keymap.Hash(&key)
+		setGREKey(&f.key, &f.Packet, l.side)
+		f.hash = l.t.keymap.Hash(&f.key)
+	}
+}
+
+// release unlocks what is still locked of the key map.
+func (l *Lane) release() {
+	if l.shard != nil {
+		l.shard.Unlock()
+		l.shard = nil
 	}
 }
 
@@ -64,6 +83,9 @@ func (l *Lane) decode(f *Frame) {
 // it releases into l.decided.
 func (l *Lane) decide(f *Frame) {
 	p := &f.Packet
+	if p.Kind != wire.EnhancedGRE || p.Fragment {
+		l.release()
+	}
 	switch {
 	case f.Truncated:
 		f.decide(Drop, ReasonTruncated)
@@ -77,6 +99,7 @@ func (l *Lane) decide(f *Frame) {
 	}
 	l.done(f)
 	if p.Fragment && p.FragmentOffset == 0 {
+		l.release()
 		l.firstFragment(f)
 	}
 }
@@ -140,44 +163,44 @@ func (f *Frame) choose(pass bool, why, whyNot Reason) {
 // agreed call. One probe of the key map tells.
 func (l *Lane) gre(f *Frame) {
 	p := &f.Packet
-	key := greKey(p, l.side)
-	s := l.t.keymap.Lock(f.hash)
-	e := s.Find(f.hash, &key)
+	l.shard = l.t.keymap.Relock(l.shard, f.hash)
+	e := l.shard.Find(f.hash, &f.key)
 	if e == nil {
-		s.Unlock()
-		l.unknownGRE(f, &key)
+		l.unknownGRE(f)
 		return
 	}
 	f.Call = e.serial
-	if p.Faults != 0 && l.settings.Policy.StrictGRE == ActDrop {
-		s.Unlock()
-		l.count(AnomalyGREHeader)
-		f.decide(Drop, ReasonStrictGRE)
+	if p.Faults != 0 && l.faulty(f) {
 		return
 	}
 	f.decide(Forward, ReasonCall)
-	if !e.take(p, l.now) && p.Faults == 0 {
-		s.Unlock()
-		return
-	}
-	seen, first := *e, e.packets == 1
-	s.Unlock()
-	if p.Faults != 0 {
-		l.count(AnomalyGREHeader)
-	}
-	if first {
-		l.greSeen(&key, &seen)
+	if e.take(p, l.now) {
+		first := *e
+		l.release()
+		l.greSeen(&f.key, &first)
 	}
 }
 
+// faulty counts a packet whose header is not as it should be and reports
+// whether that drops it.
+func (l *Lane) faulty(f *Frame) bool {
+	l.count(AnomalyGREHeader)
+	if l.settings.Policy.StrictGRE == ActDrop {
+		f.decide(Drop, ReasonStrictGRE)
+		return true
+	}
+	return false
+}
+
 // unknownGRE decides about GRE of no call that comes in by this side.
-func (l *Lane) unknownGRE(f *Frame, key *flow.Key) {
+func (l *Lane) unknownGRE(f *Frame) {
+	l.release()
 	if l.settings.Policy.AnyGRE {
 		f.decide(Forward, ReasonAnyGRE)
 		return
 	}
 	f.decide(Drop, ReasonNotNegotiated)
-	mirrored := *key
+	mirrored := f.key
 	mirrored.Side = l.side.Other()
 	if e, ok := l.t.entry(&mirrored); ok {
 		f.Call = e.serial

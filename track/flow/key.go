@@ -49,7 +49,7 @@ func (k *Key) equal(o *Key) bool {
 // Hash mixes the key with seed. Without knowing the seed nobody can choose
 // keys that collide: each of the three products takes 64 secret bits in.
 func (k *Key) Hash(seed uint64) uint64 {
-	a := mix(k.Src.Hi^seed, k.Src.Lo^0x9e3779b97f4a7c15)
+	a := mix(k.Src.Hi^seed^0xa0761d6478bd642f, k.Src.Lo^0x9e3779b97f4a7c15)
 	b := mix(k.Dst.Hi^seed^0xd1b54a32d192ed03, k.Dst.Lo^0x8cb92ba72f3d8dd7)
 	tail := uint64(k.SrcID) | uint64(k.DstID)<<16 | uint64(k.Kind)<<32 | uint64(k.Side)<<40 | uint64(k.Proto)<<48
 	return mix(a^uint64(k.Zone)^seed, b^tail^bits.RotateLeft64(seed, 32))

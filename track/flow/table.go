@@ -84,9 +84,27 @@ func (t *Table[V]) Hash(k *Key) uint64 { return k.Hash(t.seed) }
 
 // Lock locks the shard that a key with the given hash belongs to.
 func (t *Table[V]) Lock(hash uint64) *Shard[V] {
-	s := &t.shards[hash>>t.shift&uint64(len(t.shards)-1)]
+	s := t.shard(hash)
 	s.mu.Lock()
 	return s
+}
+
+// Relock is Lock for a caller that holds held, or nothing if held is nil: it
+// keeps held if the key belongs there, and unlocks it otherwise.
+func (t *Table[V]) Relock(held *Shard[V], hash uint64) *Shard[V] {
+	s := t.shard(hash)
+	if s == held {
+		return s
+	}
+	if held != nil {
+		held.mu.Unlock()
+	}
+	s.mu.Lock()
+	return s
+}
+
+func (t *Table[V]) shard(hash uint64) *Shard[V] {
+	return &t.shards[hash>>t.shift&uint64(len(t.shards)-1)]
 }
 
 // Unlock ends the use of the shard and of every value pointer got from it.

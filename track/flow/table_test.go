@@ -158,3 +158,25 @@ func TestTableAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations per insert, find and delete", allocs)
 	}
 }
+
+// TestHashSpreads sees that every field of a key moves its hash, whatever the
+// seed, zero included.
+func TestHashSpreads(t *testing.T) {
+	for _, seed := range []uint64{0, 1, rand.Uint64()} {
+		base := flow.Key{Kind: flow.GREKey}
+		seen := map[uint64]string{base.Hash(seed): "none"}
+		for name, change := range map[string]func(k *flow.Key){
+			"Src.Hi": func(k *flow.Key) { k.Src.Hi++ }, "Src.Lo": func(k *flow.Key) { k.Src.Lo++ },
+			"Dst.Hi": func(k *flow.Key) { k.Dst.Hi++ }, "Dst.Lo": func(k *flow.Key) { k.Dst.Lo++ },
+			"Zone": func(k *flow.Key) { k.Zone++ }, "SrcID": func(k *flow.Key) { k.SrcID++ }, "DstID": func(k *flow.Key) { k.DstID++ },
+			"Kind": func(k *flow.Key) { k.Kind++ }, "Side": func(k *flow.Key) { k.Side++ }, "Proto": func(k *flow.Key) { k.Proto++ },
+		} {
+			k := base
+			change(&k)
+			if other, found := seen[k.Hash(seed)]; found {
+				t.Errorf("seed %#x: changing %s gives the hash of changing %s", seed, name, other)
+			}
+			seen[k.Hash(seed)] = name
+		}
+	}
+}
