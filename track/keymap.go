@@ -8,15 +8,16 @@ import (
 // keyEntry is what the GRE key map holds for one direction of a connected
 // call: all that the verdict on a packet needs, so that a packet costs one
 // probe. It is guarded by the lock of its shard.
+//
+// It has 72 octets: with its key, and what the table adds, two cache lines.
 type keyEntry struct {
 	serial           uint64 // the call's number
 	call             ref
 	lanPort, wanPort uint16 // of the control connection, whose addresses are the key's
-	seen             bool   // a packet came
 	packets, bytes   uint64
-	last             Time // when the last packet came
-	sequence         sequence
+	last             Time   // when the last packet came
 	faults           uint32 // packets whose header is not as RFC 2637 wants it
+	sequence         sequence
 }
 
 // setGREKey makes k the key of a packet as it comes in by side. It goes word by
@@ -32,8 +33,7 @@ func setGREKey(k *flow.Key, p *wire.Packet, side Side) {
 
 // take counts a packet and reports whether it is the direction's first.
 func (e *keyEntry) take(p *wire.Packet, now Time) (first bool) {
-	first = !e.seen
-	e.seen = true
+	first = e.packets == 0
 	e.packets++
 	e.bytes += uint64(p.IPLength)
 	e.last = now

@@ -52,6 +52,10 @@ func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
 	role, _ := pptp.SenderOf(v.ControlType())
 	id, _ := v.CallID()
 	r := w.t.findPending(c, &party{kind: kind, role: role, side: from, id: id})
+	if r != 0 && w.t.calls.at(r).state == pptp.CallAborting {
+		w.endCall(c, r, "replaced") // its end was never confirmed, and its ID is used anew
+		r = 0
+	}
 	if r == 0 {
 		if r = w.newCall(c); r == 0 {
 			return 0

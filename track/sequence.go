@@ -5,8 +5,7 @@ package track
 // Packets are never dropped for their number; they are counted.
 type sequence struct {
 	top       uint32 // the highest number seen
-	seen      uint64 // bit n: top-n was seen
-	started   bool
+	seen      uint64 // bit n: top-n was seen; 0 before the first
 	lost      uint32 // numbers skipped and not seen since
 	reordered uint32 // numbers seen late, each filling a gap
 	repeated  uint32 // numbers seen twice, or too late to tell
@@ -20,8 +19,8 @@ const allSeen = ^uint64(0)
 const maxGap = 1 << 16
 
 func (s *sequence) packet(number uint32) {
-	if !s.started {
-		*s = sequence{top: number, seen: allSeen, started: true}
+	if s.seen == 0 {
+		*s = sequence{top: number, seen: allSeen}
 		return
 	}
 	switch step := int32(number - s.top); {

@@ -39,6 +39,7 @@ type Shard[V any] struct {
 type entry[V any] struct {
 	key   Key
 	value V
+	end   uint64 // what Touch reads of the entry's last cache line
 }
 
 const (

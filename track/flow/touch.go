@@ -14,7 +14,7 @@ func (t *Table[V]) Touch(hash uint64) (used uint64) {
 		case 0:
 			return used
 		case want:
-			return used + s.entries[at].key.Src.Lo
+			return used + s.entries[at].key.Src.Lo + s.entries[at].end
 		}
 		if at++; at == len(s.tags) {
 			at = 0

@@ -103,8 +103,16 @@ func (p *Packet) network(frame []byte, ether uint16, l3 int) {
 	case etherARP:
 		p.Kind = ARP
 	case etherMACControl:
-		p.Kind = Pause
+		if isPause(frame[l3:]) {
+			p.Kind = Pause
+		}
 	}
+}
+
+// isPause tells the opcodes of MAC control that stop a link: PAUSE and
+// priority-based flow control (IEEE 802.3, annexes 31B and 31D).
+func isPause(control []byte) bool {
+	return len(control) >= 2 && (control[0] == 0 || control[0] == 1) && control[1] == 1
 }
 
 // pppoe decodes a PPPoE session frame. Its version, type and code are not

@@ -36,8 +36,8 @@ const (
 	// LinkControl is a frame to a reserved link-local group address
 	// (IEEE 802.1Q, table 8-1): STP, LACP, EAPOL, LLDP.
 	LinkControl
-	// Pause is an IEEE 802.3 MAC control frame. It concerns one link only and
-	// is never forwarded.
+	// Pause is an IEEE 802.3 MAC control frame that stops a link. It concerns
+	// one link only and is never forwarded.
 	Pause
 	// OtherIP is IPv4 or IPv6 that carries none of the above, or that cannot
 	// be believed.
