@@ -27,8 +27,10 @@ func (d *dropLimiter) allow(now Time) (suppressed uint64, ok bool) {
 	return suppressed, true
 }
 
-// reportDrop makes an event of a dropped frame, now and then.
-func (l *Lane) reportDrop(f *Frame) {
+// ReportDrop makes an event of a dropped frame, now and then. Process does so
+// for the frames that it drops; it is for those that are dropped on the way
+// out.
+func (l *Lane) ReportDrop(f *Frame) {
 	suppressed, ok := l.drops[f.Reason].allow(l.now)
 	if !ok {
 		return

@@ -107,7 +107,7 @@ func (l *Lane) decide(f *Frame) {
 // done hands a frame on that has its final verdict.
 func (l *Lane) done(f *Frame) {
 	if f.Verdict == Drop {
-		l.reportDrop(f)
+		l.ReportDrop(f)
 	}
 	l.decided = append(l.decided, f)
 }
