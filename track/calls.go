@@ -61,8 +61,8 @@ func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 	if old := w.t.findAgreed(c, &party{side: k.side(role), id: id}); old != 0 && old != r {
 		w.endCall(c, old, "replaced")
 	}
-	hash := w.t.keymap.Hash(&key)
-	s := w.t.keymap.Lock(hash)
+	hash := w.t.keymap[key.Side].Hash(&key)
+	s := w.t.keymap[key.Side].Lock(hash)
 	defer s.Unlock()
 	e, found := s.Insert(hash, &key)
 	if e == nil {
@@ -151,8 +151,8 @@ func (w *work) forget(c *connection, r ref) {
 func (t *Tracker) leaveKey(c *connection, k *call, role pptp.Role) {
 	id, _ := k.id(role)
 	key := c.greTo(k.side(role), id)
-	hash := t.keymap.Hash(&key)
-	s := t.keymap.Lock(hash)
+	hash := t.keymap[key.Side].Hash(&key)
+	s := t.keymap[key.Side].Lock(hash)
 	defer s.Unlock()
 	if e := s.Find(hash, &key); e != nil && e.serial == k.serial.Load() {
 		s.Delete(hash, &key)

@@ -2,7 +2,9 @@ package track
 
 // TableSizes returns the number of entries of the tables that Usage does not
 // show: hosts, and the key map.
-func (t *Tracker) TableSizes() (hosts, keys int) { return t.hosts.Len(), t.keymap.Len() }
+func (t *Tracker) TableSizes() (hosts, keys int) {
+	return t.hosts.Len(), t.keymap[0].Len() + t.keymap[1].Len()
+}
 
 // ControlKeys returns the number of keys that lead to connections.
 func (t *Tracker) ControlKeys() int { return t.controls.Len() }

@@ -148,8 +148,8 @@ func (l *Lane) follow(f *Frame, d *datagram) {
 
 // greFragment counts the octets of a call's later fragment.
 func (l *Lane) greFragment(d *datagram, p *wire.Packet) {
-	hash := l.t.keymap.Hash(&d.gre)
-	s := l.t.keymap.Lock(hash)
+	hash := l.t.keymap[l.side].Hash(&d.gre)
+	s := l.t.keymap[l.side].Lock(hash)
 	defer s.Unlock()
 	if e := s.Find(hash, &d.gre); e != nil && e.serial == d.call {
 		e.bytes += uint64(p.IPLength)

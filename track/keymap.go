@@ -64,8 +64,8 @@ func (e *keyEntry) belongsTo(c *connection) bool {
 
 // entry returns a copy of the key map's entry for a key.
 func (t *Tracker) entry(key *flow.Key) (keyEntry, bool) {
-	hash := t.keymap.Hash(key)
-	s := t.keymap.Lock(hash)
+	hash := t.keymap[key.Side].Hash(key)
+	s := t.keymap[key.Side].Lock(hash)
 	defer s.Unlock()
 	if e := s.Find(hash, key); e != nil {
 		return *e, true

@@ -15,9 +15,10 @@ type Lane struct {
 	decided   []*Frame
 	fragments fragments
 	drops     [NumReasons]dropLimiter
-	// shard is the part of the key map that is still locked from the last
-	// frame: the packets of a call come in runs. Nothing else is locked while
-	// it is.
+	keymap    *flow.Table[keyEntry] // of its side
+	// shard is the key map's, still locked from the last frame: data comes in
+	// runs, and a lock costs as much as a look-up. Nothing else is locked
+	// while it is.
 	shard   *flow.Shard[keyEntry]
 	touched uint64
 
@@ -37,7 +38,7 @@ func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 	}
 	for i := range frames {
 		if frames[i].Packet.Kind == wire.EnhancedGRE {
-			l.touched += l.t.keymap.Touch(frames[i].hash)
+			l.touched += l.keymap.Touch(frames[i].hash)
 		}
 	}
 	for i := range frames {
@@ -67,7 +68,7 @@ func (l *Lane) decode(f *Frame) {
 	wire.Decode(f.Data, &f.Packet)
 	if f.Packet.Kind == wire.EnhancedGRE {
 		setGREKey(&f.key, &f.Packet, l.side)
-		f.hash = l.t.keymap.Hash(&f.key)
+		f.hash = l.keymap.Hash(&f.key)
 	}
 }
 
@@ -163,7 +164,7 @@ func (f *Frame) choose(pass bool, why, whyNot Reason) {
 // agreed call. One probe of the key map tells.
 func (l *Lane) gre(f *Frame) {
 	p := &f.Packet
-	l.shard = l.t.keymap.Relock(l.shard, f.hash)
+	l.shard = l.keymap.Relock(l.shard, f.hash)
 	e := l.shard.Find(f.hash, &f.key)
 	if e == nil {
 		l.unknownGRE(f)

@@ -13,8 +13,8 @@ import (
 type Tracker struct {
 	settings atomic.Pointer[settings]
 
-	keymap *flow.Table[keyEntry] // GREKey: directions of agreed calls
-	hosts  *flow.Table[hostUse]  // HostKey: calls per host
+	keymap [flow.Sides]*flow.Table[keyEntry] // GREKey, by the side it comes in: directions of agreed calls
+	hosts  *flow.Table[hostUse]              // HostKey: calls per host
 
 	controls    *flow.Table[ref] // ControlKey -> connection; AnyZoneKey -> how many
 	connections *slab[connection]
@@ -53,12 +53,14 @@ func (t *Tracker) lock(hash uint64) *connectionLock {
 // New returns a Tracker whose tables are as large as o.Limits say.
 func New(o Options) *Tracker {
 	t := &Tracker{
-		keymap:      flow.NewTable[keyEntry](flow.Sides*o.Limits.Calls, o.Seed),
 		hosts:       flow.NewTable[hostUse](o.Limits.Calls+o.Limits.Connections, o.Seed),
 		controls:    flow.NewTable[ref](2*o.Limits.Connections, o.Seed),
 		connections: newSlab[connection](o.Limits.Connections),
 		calls:       newSlab[call](o.Limits.Calls),
 		buffers:     stream.NewPool(max(o.Limits.HoldBytes/2/stream.BufferSize, 1)),
+	}
+	for side := range t.keymap {
+		t.keymap[side] = flow.NewWorkerTable[keyEntry](o.Limits.Calls, o.Seed)
 	}
 	t.settings.Store(&settings{o})
 	t.ticks.t = t
@@ -68,7 +70,7 @@ func New(o Options) *Tracker {
 // Lane returns what one worker needs to decide about the frames that come in
 // by side. A Lane is for one goroutine.
 func (t *Tracker) Lane(side Side) *Lane {
-	l := &Lane{work: work{t: t}, side: side}
+	l := &Lane{work: work{t: t}, side: side, keymap: t.keymap[side]}
 	l.settings = t.settings.Load()
 	l.fragments.init(l)
 	t.mu.Lock()

@@ -46,13 +46,29 @@ func (k *Key) equal(o *Key) bool {
 		k.Kind == o.Kind && k.Side == o.Side && k.Proto == o.Proto
 }
 
-// Hash mixes the key with seed. Without knowing the seed nobody can choose
-// keys that collide: each of the three products takes 64 secret bits in.
-func (k *Key) Hash(seed uint64) uint64 {
-	a := mix(k.Src.Hi^seed^0xa0761d6478bd642f, k.Src.Lo^0x9e3779b97f4a7c15)
-	b := mix(k.Dst.Hi^seed^0xd1b54a32d192ed03, k.Dst.Lo^0x8cb92ba72f3d8dd7)
+// Seed is the secret of a hash: a word for each factor of its products, so
+// that nobody who does not know it can make a factor zero, or otherwise choose
+// keys that collide.
+type Seed [6]uint64
+
+// NewSeed draws a Seed out of one secret word, with the generator of SplitMix64.
+func NewSeed(secret uint64) (s Seed) {
+	for i := range s {
+		secret += 0x9e3779b97f4a7c15
+		z := secret
+		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+		z = (z ^ z>>27) * 0x94d049bb133111eb
+		s[i] = z ^ z>>31
+	}
+	return s
+}
+
+// Hash mixes the key with the seed.
+func (k *Key) Hash(s *Seed) uint64 {
+	a := mix(k.Src.Hi^s[0], k.Src.Lo^s[1])
+	b := mix(k.Dst.Hi^s[2], k.Dst.Lo^s[3])
 	tail := uint64(k.SrcID) | uint64(k.DstID)<<16 | uint64(k.Kind)<<32 | uint64(k.Side)<<40 | uint64(k.Proto)<<48
-	return mix(a^uint64(k.Zone)^seed, b^tail^bits.RotateLeft64(seed, 32))
+	return mix(a^uint64(k.Zone)^s[4], b^tail^s[5])
 }
 
 // mix is the folded 128-bit product, the core of wyhash and its kin.

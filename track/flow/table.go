@@ -21,7 +21,7 @@ type Table[V any] struct {
 	shift  uint // hash >> shift is the shard
 	limit  int64
 	used   atomic.Int64
-	seed   uint64
+	seed   Seed
 
 	sweepShard, sweepSlot int // owned by Sweep
 }
@@ -48,14 +48,26 @@ const (
 	shardTarget = 64 // entries a shard should have before there are more shards
 )
 
-// NewTable returns a table for at most limit entries. The memory for all of
-// them is set aside at once; the kernel backs it when it is first used.
-func NewTable[V any](limit int, seed uint64) *Table[V] {
+// NewTable returns a table for at most limit entries, in as many shards as
+// let many goroutines use it at once. The memory for all entries is set aside
+// at once; the kernel backs it when it is first used.
+func NewTable[V any](limit int, secret uint64) *Table[V] {
 	bits := uint(0)
 	for 1<<bits < maxShards && limit>>bits > shardTarget {
 		bits++
 	}
-	t := &Table[V]{shards: make([]Shard[V], 1<<bits), shift: 64 - bits, limit: int64(limit), seed: seed}
+	return newTable[V](limit, bits, secret)
+}
+
+// NewWorkerTable is NewTable for a table that one goroutine uses for every
+// frame and others now and then: it has one shard, which that goroutine can
+// keep locked for a whole batch, see Relock.
+func NewWorkerTable[V any](limit int, secret uint64) *Table[V] {
+	return newTable[V](limit, 0, secret)
+}
+
+func newTable[V any](limit int, bits uint, secret uint64) *Table[V] {
+	t := &Table[V]{shards: make([]Shard[V], 1<<bits), shift: 64 - bits, limit: int64(limit), seed: NewSeed(secret)}
 	slots := shardSlots(limit, 1<<bits)
 	for i := range t.shards {
 		t.shards[i] = Shard[V]{tags: make([]uint8, slots), entries: make([]entry[V], slots), table: t}
@@ -81,7 +93,7 @@ func (t *Table[V]) Len() int { return int(t.used.Load()) }
 func (t *Table[V]) Limit() int { return int(t.limit) }
 
 // Hash returns k's hash in this table.
-func (t *Table[V]) Hash(k *Key) uint64 { return k.Hash(t.seed) }
+func (t *Table[V]) Hash(k *Key) uint64 { return k.Hash(&t.seed) }
 
 // Lock locks the shard that a key with the given hash belongs to.
 func (t *Table[V]) Lock(hash uint64) *Shard[V] {
@@ -193,7 +205,7 @@ func (s *Shard[V]) remove(at int) {
 	s.used--
 	gap := at
 	for i := s.after(at); s.tags[i] != 0; i = s.after(i) {
-		home := s.home(s.entries[i].key.Hash(s.table.seed))
+		home := s.home(s.entries[i].key.Hash(&s.table.seed))
 		if between(home, gap, i) {
 			continue
 		}

@@ -100,10 +100,17 @@ func sweepAll(t *rapid.T, table *flow.Table[uint64], model map[flow.Key]uint64) 
 	}
 }
 
+// secret draws a seed and prints it.
+func secret(t *testing.T) uint64 {
+	s := rand.Uint64()
+	t.Logf("secret %#x", s)
+	return s
+}
+
 // TestTableConcurrent lets goroutines count into shared entries.
 func TestTableConcurrent(t *testing.T) {
 	const workers, rounds, keys = 4, 5000, 97
-	table := flow.NewTable[uint64](keys, rand.Uint64())
+	table := flow.NewTable[uint64](keys, secret(t))
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
@@ -129,7 +136,7 @@ func TestTableConcurrent(t *testing.T) {
 // the hash over the shards must never refuse an entry before the limit.
 func TestTableHoldsItsLimit(t *testing.T) {
 	for _, limit := range []int{1, 7, 64, 65, 1000, 4096, 70000} {
-		table := flow.NewTable[uint32](limit, rand.Uint64())
+		table := flow.NewTable[uint32](limit, secret(t))
 		for n := range limit + 1 {
 			k := key(uint64(n))
 			hash := table.Hash(&k)
@@ -163,8 +170,10 @@ func TestTableAllocatesNothing(t *testing.T) {
 // seed, zero included.
 func TestHashSpreads(t *testing.T) {
 	for _, seed := range []uint64{0, 1, rand.Uint64()} {
+		t.Logf("seed %#x", seed)
+		seed := flow.NewSeed(seed)
 		base := flow.Key{Kind: flow.GREKey}
-		seen := map[uint64]string{base.Hash(seed): "none"}
+		seen := map[uint64]string{base.Hash(&seed): "none"}
 		for name, change := range map[string]func(k *flow.Key){
 			"Src.Hi": func(k *flow.Key) { k.Src.Hi++ }, "Src.Lo": func(k *flow.Key) { k.Src.Lo++ },
 			"Dst.Hi": func(k *flow.Key) { k.Dst.Hi++ }, "Dst.Lo": func(k *flow.Key) { k.Dst.Lo++ },
@@ -173,10 +182,26 @@ func TestHashSpreads(t *testing.T) {
 		} {
 			k := base
 			change(&k)
-			if other, found := seen[k.Hash(seed)]; found {
-				t.Errorf("seed %#x: changing %s gives the hash of changing %s", seed, name, other)
+			if other, found := seen[k.Hash(&seed)]; found {
+				t.Errorf("changing %s gives the hash of changing %s", name, other)
 			}
-			seen[k.Hash(seed)] = name
+			seen[k.Hash(&seed)] = name
 		}
+	}
+}
+
+// TestNoChosenCollisions tries keys that cancel the constants of the hash.
+func TestNoChosenCollisions(t *testing.T) {
+	seed := flow.NewSeed(secret(t))
+	seen := map[uint64]bool{}
+	for _, word := range []uint64{0, ^uint64(0), 0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9, 0x94d049bb133111eb} {
+		for hi := range uint64(1000) {
+			k := flow.Key{Kind: flow.GREKey}
+			k.Src.Hi, k.Src.Lo = hi, word
+			seen[k.Hash(&seed)] = true
+		}
+	}
+	if len(seen) != 5*1000 {
+		t.Errorf("5000 keys have %d hashes", len(seen))
 	}
 }
