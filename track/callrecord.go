@@ -8,8 +8,7 @@ import (
 )
 
 // call is a call of a control connection and guarded by that connection's
-// lock. The connection lists it as waiting until it carries GRE, then as
-// active.
+// lock. The connection has it in one of three lists.
 type call struct {
 	// serial is the call's number; 0 while the record is unused. It is the
 	// one field read without the lock, to tell whether a ref still means the
@@ -20,7 +19,7 @@ type call struct {
 
 type callData struct {
 	prev, next ref
-	waits      bool // in the waiting list
+	list       callList
 	kind       pptp.CallKind
 	state      pptp.CallState
 	pns        Side
@@ -29,7 +28,7 @@ type callData struct {
 	seen       [flow.Sides]bool // GRE came in by that side
 	started    Time
 	control    Time // its last message
-	deadline   Time // of a waiting call
+	deadline   Time // of a call that is not active
 }
 
 // side returns where the end with this role is.
@@ -69,15 +68,29 @@ func (p *party) is(k *call) bool {
 	return known && id == p.id && k.side(role) == p.side && (p.kind == 0 || p.kind == k.kind)
 }
 
+// callList is a list of calls that a connection has.
+type callList uint8
+
+// The lists.
+const (
+	pending   callList = iota // asked for, not agreed
+	expecting                 // agreed, no GRE seen yet
+	active                    // carries GRE
+	callLists
+)
+
 // link puts a call at the head of a list of its connection.
-func (t *Tracker) link(c *connection, r ref, waits bool) {
+func (t *Tracker) link(c *connection, r ref, list callList) {
 	k := t.calls.at(r)
-	head := c.list(waits)
-	k.waits, k.prev, k.next = waits, 0, *head
+	head := &c.lists[list]
+	k.list, k.prev, k.next = list, 0, *head
 	if *head != 0 {
 		t.calls.at(*head).prev = r
 	}
 	*head = r
+	if list == pending {
+		c.pending++
+	}
 }
 
 func (t *Tracker) unlink(c *connection, r ref) {
@@ -88,26 +101,37 @@ func (t *Tracker) unlink(c *connection, r ref) {
 	if k.prev != 0 {
 		t.calls.at(k.prev).next = k.next
 	} else {
-		*c.list(k.waits) = k.next
+		c.lists[k.list] = k.next
+	}
+	if k.list == pending {
+		c.pending--
 	}
 }
 
-func (c *connection) list(waits bool) *ref {
-	if waits {
-		return &c.waiting
-	}
-	return &c.active
+// move puts a call into another list of its connection.
+func (t *Tracker) move(c *connection, r ref, list callList) {
+	t.unlink(c, r)
+	t.link(c, r, list)
 }
 
 // findPending returns the call of c that the party belongs to and that is not
 // yet agreed, or 0.
 func (t *Tracker) findPending(c *connection, p *party) ref {
-	for r := c.waiting; r != 0; r = t.calls.at(r).next {
-		if k := t.calls.at(r); !k.state.CarriesGRE() && p.is(k) {
+	for r := c.lists[pending]; r != 0; r = t.calls.at(r).next {
+		if p.is(t.calls.at(r)) {
 			return r
 		}
 	}
 	return 0
+}
+
+// oldestPending returns the call of c that was asked for first and is not yet
+// agreed, or 0.
+func (t *Tracker) oldestPending(c *connection) (oldest ref) {
+	for r := c.lists[pending]; r != 0; r = t.calls.at(r).next {
+		oldest = r
+	}
+	return oldest
 }
 
 // findAgreed returns the agreed call of c that the party belongs to, or 0: the

@@ -6,14 +6,25 @@ import (
 	"github.com/grewire/grewire/track/wire"
 )
 
-// newCall makes a call of c, in the waiting list, or returns 0 if a limit is
-// reached.
+// maxPending is how many calls of a connection may wait to be agreed: more
+// than any host asks for at once, and few enough to look through.
+const maxPending = 64
+
+// newCall makes a pending call of c, or returns 0 if a limit is reached. Who
+// asks for more than are agreed loses the oldest that was not.
 func (w *work) newCall(c *connection) ref {
-	if c.calls >= w.settings.Limits.CallsPerConnection {
+	limits := &w.settings.Limits
+	if c.pending >= maxPending || c.pending > 0 && c.calls >= limits.CallsPerConnection {
+		w.endCall(c, w.t.oldestPending(c), "evicted")
+	}
+	switch {
+	case c.calls >= limits.CallsPerConnection:
 		w.limit("calls_per_connection")
 		return 0
-	}
-	if !w.t.admitHosts(c, w.settings.Limits.CallsPerHost) {
+	case c.phase < open && w.t.calls.used() >= limits.Calls/2:
+		w.limit("calls") // the rest is for those who have shown to be there
+		return 0
+	case !w.t.admitHosts(c, limits.CallsPerHost):
 		w.limit("calls_per_host")
 		return 0
 	}
@@ -27,7 +38,7 @@ func (w *work) newCall(c *connection) ref {
 	k.callData = callData{started: w.now}
 	k.serial.Store(w.t.serial.Add(1))
 	c.calls++
-	w.t.link(c, r, true)
+	w.t.link(c, r, pending)
 	return r
 }
 
@@ -46,6 +57,7 @@ func (w *work) connect(c *connection, r ref) bool {
 		return false
 	}
 	k.state, k.deadline = pptp.CallConnected, w.now.Add(w.settings.Timeouts.Expectation)
+	w.t.move(c, r, expecting)
 	w.callEvent(EventCallConnected, c, k)
 	return true
 }
@@ -81,7 +93,8 @@ type displaced struct {
 	entry keyEntry
 }
 
-// settle ends the calls that were displaced. The caller holds no lock.
+// settle ends the calls that were displaced and the connections that are to be
+// evicted. The caller holds no lock.
 func (w *work) settle() {
 	for i := range w.displaced {
 		d := &w.displaced[i]
@@ -94,6 +107,10 @@ func (w *work) settle() {
 		lock.Unlock()
 	}
 	w.displaced = w.displaced[:0]
+	for i := 0; i < len(w.evicted); i++ { // one may bring the next
+		w.evictNow(&w.evicted[i])
+	}
+	w.evicted = w.evicted[:0]
 }
 
 // refuse ends a call that was answered with anything but success.
@@ -111,9 +128,9 @@ func (w *work) refuse(c *connection, r ref, v pptp.View) {
 
 // endAll ends every call of c.
 func (w *work) endAll(c *connection, cause string) {
-	for _, list := range [...]*ref{&c.waiting, &c.active} {
-		for *list != 0 {
-			w.endCall(c, *list, cause)
+	for list := range c.lists {
+		for c.lists[list] != 0 {
+			w.endCall(c, c.lists[list], cause)
 		}
 	}
 }
@@ -136,7 +153,7 @@ func (w *work) forget(c *connection, r ref) {
 		for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
 			w.t.leaveKey(c, k, role)
 		}
-		if k.waits {
+		if k.list == expecting {
 			w.t.expectations.Add(-flow.Sides)
 		}
 	}
@@ -173,9 +190,8 @@ func (w *work) greSeen(key *flow.Key, e *keyEntry) {
 		return // it ended meanwhile
 	}
 	k.seen[key.Side] = true
-	if k.waits {
-		w.t.unlink(c, e.call)
-		w.t.link(c, e.call, false)
+	if k.list == expecting {
+		w.t.move(c, e.call, active)
 		w.t.expectations.Add(-flow.Sides)
 	}
 	if k.seen[key.Side.Other()] {

@@ -7,15 +7,19 @@ import (
 	"github.com/grewire/grewire/track/wire"
 )
 
-// phase is how far the TCP of a control connection is.
+// phase is how far the TCP of a control connection is. Only an open or closed
+// one was confirmed by both ends; whoever cannot see a connection can make the
+// others, so they are short-lived and have little.
 type phase uint8
 
-// The phases. A connection picked up in mid-stream starts open.
+// The phases.
 //
 //	opening --SYN,ACK--> answered --ACK--> open --both FIN, RST--> closed
+//	pickedUp --the other end agrees-------> open
 const (
-	opening phase = iota
-	answered
+	opening  phase = iota // SYN seen
+	answered              // SYN,ACK seen
+	pickedUp              // a segment out of the middle seen, from one end
 	open
 	closed
 )
@@ -26,11 +30,15 @@ type connection struct {
 	key      flow.Key
 	hash     uint64
 	self     ref
+	serial   uint64
 	phase    phase
-	pickedUp bool // seen from its middle: what was agreed before is unknown
+	midway   bool // seen from its middle: what was agreed before is unknown
 	opener   Side // who sent SYN
 	client   Side // the end that is not the server at port 1723
 	lastSeen Time
+	// holdsSince is when a stream began to hold a buffer, or was last seen to
+	// since it was looked at.
+	holdsSince Time
 
 	ends    [flow.Sides]tcpEnd           // by the side that sends
 	streams [flow.Sides]stream.Direction // by the side that sends
@@ -44,9 +52,9 @@ type connection struct {
 	synSide Side
 	first   [flow.Sides]uint32 // position of the first octet behind SYN
 
-	calls   int // in both lists
-	waiting ref // calls not yet seen to carry GRE: they have a deadline
-	active  ref // the others
+	calls   int // in all lists
+	pending int // in the list of pending ones
+	lists   [callLists]ref
 }
 
 // controlKey is the key of the control connection that a TCP segment coming in
@@ -123,7 +131,8 @@ func (t *Tracker) enter(hash uint64, k *flow.Key, r ref) bool {
 	return v != nil
 }
 
-// countZones adds to the number of connections that have k but for its zone.
+// countZones adds to the number of confirmed connections that have k but for
+// its zone.
 func (t *Tracker) countZones(k flow.Key, n int) {
 	k = anyZone(k)
 	hash := t.controls.Hash(&k)
@@ -153,21 +162,43 @@ func (w *work) create(hash uint64, k *flow.Key) *connection {
 		return nil
 	}
 	c := w.t.connections.at(r)
-	*c = connection{key: *k, hash: hash, self: r, lastSeen: w.now}
+	*c = connection{key: *k, hash: hash, self: r, serial: w.t.connectionSerial.Add(1), lastSeen: w.now}
 	if !w.t.enter(hash, k, r) {
 		w.t.connections.put(r)
 		w.limit("connections")
 		return nil
 	}
-	w.t.countZones(*k, 1)
+	w.evict(w.t.unconfirmed.push(c))
 	return c
+}
+
+// confirmed returns the key under which a connection that both ends were heard
+// of is found by those that it makes misplaced.
+func confirmed(k flow.Key) flow.Key {
+	k.Kind = flow.ConfirmedKey
+	return k
+}
+
+// confirm notes that both ends of c were heard of.
+func (w *work) confirm(c *connection, cause string) {
+	c.phase = open
+	k := confirmed(c.key)
+	w.t.enter(w.t.controls.Hash(&k), &k, c.self)
+	w.t.countZones(c.key, 1)
+	w.controlEvent(EventControlOpen, c, cause)
+}
+
+// unconfirm takes back what confirm entered.
+func (w *work) unconfirm(c *connection) {
+	k := confirmed(c.key)
+	w.t.leave(w.t.controls.Hash(&k), &k)
+	w.t.countZones(c.key, -1)
 }
 
 // remove forgets a connection. Its calls have ended.
 func (w *work) remove(c *connection) {
 	w.closeStreams(c)
 	w.t.leave(c.hash, &c.key)
-	w.t.countZones(c.key, -1)
 	w.t.connections.put(c.self)
 }
 
@@ -180,7 +211,7 @@ func (w *work) closeStreams(c *connection) {
 // misplaced tells a segment that belongs to no connection of its side and zone
 // but whose addresses and ports are those of a live one elsewhere.
 func (t *Tracker) misplaced(k *flow.Key, syn bool) (Reason, bool) {
-	other := swapped(*k)
+	other := confirmed(swapped(*k))
 	if t.lookup(t.controls.Hash(&other), &other) != 0 {
 		return ReasonWrongSide, true
 	}

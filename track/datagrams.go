@@ -8,6 +8,7 @@ type fragments struct {
 	known    map[flow.Key]*datagram
 	waiting  datagramList // first fragment not there, by age
 	followed datagramList // first fragment there, by its age
+	refused  datagramList // first fragment there, and dropped
 	spare    []*datagram
 	pen      pen
 }
@@ -49,10 +50,14 @@ func (s *fragments) init(l *Lane) {
 }
 
 // start begins to know a datagram, or returns nil if the limit is reached.
+// Datagrams that are dropped anyway make room for others.
 func (s *fragments) start(key flow.Key) *datagram {
 	if len(s.known) >= max(s.lane.settings.Limits.Fragments/flow.Sides, 1) {
-		s.lane.limit("fragments")
-		return nil
+		if s.refused.head == nil {
+			s.lane.limit("fragments")
+			return nil
+		}
+		s.forget(s.refused.head)
 	}
 	var d *datagram
 	if n := len(s.spare); n > 0 {
@@ -70,7 +75,13 @@ func (s *fragments) start(key flow.Key) *datagram {
 func (s *fragments) wait(d *datagram) { s.enlist(d, &s.waiting) }
 
 // follow puts a datagram among those whose first fragment is there.
-func (s *fragments) follow(d *datagram) { s.enlist(d, &s.followed) }
+func (s *fragments) follow(d *datagram) {
+	if d.verdict == Drop {
+		s.enlist(d, &s.refused)
+	} else {
+		s.enlist(d, &s.followed)
+	}
+}
 
 func (s *fragments) enlist(d *datagram, q *datagramList) {
 	d.unlist()
@@ -91,6 +102,7 @@ func (s *fragments) forget(d *datagram) {
 func (s *fragments) expire(now Time) {
 	s.expireList(&s.waiting, now-fragmentHold)
 	s.expireList(&s.followed, now-fragmentTimeout)
+	s.expireList(&s.refused, now-fragmentTimeout)
 }
 
 // flush gives up all of them.
@@ -98,6 +110,7 @@ func (s *fragments) flush() {
 	const end = Time(1<<63 - 1)
 	s.expireList(&s.waiting, end)
 	s.expireList(&s.followed, end)
+	s.expireList(&s.refused, end)
 }
 
 func (s *fragments) expireList(q *datagramList, until Time) {

@@ -40,6 +40,7 @@ func (t *Tracker) Tick(now Time) []Event {
 	})
 	for i := range s.keys {
 		s.visit(&s.keys[i])
+		s.settle()
 	}
 	return s.events
 }
@@ -53,7 +54,9 @@ func (s *sweeper) visit(k *flow.Key) {
 	if c == nil {
 		return
 	}
-	s.visitWaiting(c)
+	s.visitWaiting(c, pending)
+	s.visitWaiting(c, expecting)
+	s.visitStreams(c)
 	silent := s.now.Sub(c.lastSeen)
 	if silent >= min(s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream) {
 		s.visitActive(c, silent)
@@ -76,10 +79,25 @@ func (s *sweeper) timeout(c *connection) time.Duration {
 	}
 }
 
-// visitWaiting ends the calls that were not answered in time, and those that
+// streamHold is how long a stream may keep a part of a message: peers give up a
+// message that takes longer (RFC 2637, section 3.1.4).
+const streamHold = 60 * time.Second
+
+// visitStreams takes back what streams have held too long.
+func (s *sweeper) visitStreams(c *connection) {
+	switch holds := c.streams[LAN].Holds() || c.streams[WAN].Holds(); {
+	case !holds:
+		c.holdsSince = 0
+	case s.now.Sub(c.holdsSince) >= streamHold:
+		s.count(AnomalyMissedOctets)
+		s.closeStreams(c)
+	}
+}
+
+// visitWaiting ends the calls of a list that were not answered in time, or
 // never carried GRE.
-func (s *sweeper) visitWaiting(c *connection) {
-	for r := c.waiting; r != 0; {
+func (s *sweeper) visitWaiting(c *connection, list callList) {
+	for r := c.lists[list]; r != 0; {
 		k := s.t.calls.at(r)
 		next := k.next
 		if s.now >= k.deadline {
@@ -92,7 +110,7 @@ func (s *sweeper) visitWaiting(c *connection) {
 // visitActive ends the calls whose GRE has been idle while their control
 // connection, too, was silent as long.
 func (s *sweeper) visitActive(c *connection, silent time.Duration) {
-	for r := c.active; r != 0; {
+	for r := c.lists[active]; r != 0; {
 		k := s.t.calls.at(r)
 		next := k.next
 		limit := s.settings.Timeouts.GREUnreplied

@@ -65,8 +65,8 @@ func (l *Lane) firstFragment(f *Frame) {
 			return
 		}
 	}
-	l.fragments.follow(d)
 	d.verdict, d.reason, d.call = f.Verdict, f.Reason, f.Call
+	l.fragments.follow(d)
 	if d.verdict == Expect {
 		d.verdict = Forward
 	}
@@ -77,14 +77,13 @@ func (l *Lane) firstFragment(f *Frame) {
 
 // concerns reports whether the later fragments of a first one concern the box.
 func (l *Lane) concerns(p *wire.Packet) bool {
-	return p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p) || l.needsFirst(p)
+	return p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p) || mayBeGRE(p) || l.mayHideControl(p)
 }
 
-// needsFirst reports whether nothing can be said of a fragment before the
-// first of its datagram is there: it may be of GRE, where in IPv6 other headers
-// may stand before it, or hide control.
-func (l *Lane) needsFirst(p *wire.Packet) bool {
-	return p.FragmentProto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.FragmentProto) || l.mayHideControl(p)
+// mayBeGRE reports whether a fragment may be of GRE: in IPv6 other headers may
+// stand before it.
+func mayBeGRE(p *wire.Packet) bool {
+	return p.FragmentProto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.FragmentProto)
 }
 
 // describe notes what the later fragments of d are parts of.
@@ -110,7 +109,9 @@ func (l *Lane) laterFragment(f *Frame) {
 	switch {
 	case d != nil && d.verdict != 0:
 		l.follow(f, d)
-	case l.needsFirst(p):
+	case mayBeGRE(p) && l.settings.Policy.AnyGRE:
+		f.decide(Forward, ReasonAnyGRE)
+	case mayBeGRE(p) || l.mayHideControl(p):
 		l.hold(f, key, d)
 	default:
 		l.other(f)
@@ -129,15 +130,15 @@ func (l *Lane) mayHideControl(p *wire.Packet) bool {
 func (l *Lane) follow(f *Frame, d *datagram) {
 	p := &f.Packet
 	offset := int(p.FragmentOffset)
-	if fits := d.pieces.add(offset, offset+piece(p), !p.MoreFragments); !fits {
-		f.decide(Drop, ReasonFragmentOverlap)
+	if bad := d.pieces.add(offset, offset+piece(p), !p.MoreFragments); bad != 0 {
+		f.decide(Drop, bad)
 		return
 	}
 	f.decide(d.verdict, d.reason)
 	f.Call = d.call
 	switch {
 	case d.gre.Kind != 0:
-		l.greFragment(d, p)
+		l.greFragment(f, d)
 	case d.control.Kind != 0:
 		l.controlFragment(f, d)
 	}
@@ -146,14 +147,17 @@ func (l *Lane) follow(f *Frame, d *datagram) {
 	}
 }
 
-// greFragment counts the octets of a call's later fragment.
-func (l *Lane) greFragment(d *datagram, p *wire.Packet) {
-	hash := l.t.keymap[l.side].Hash(&d.gre)
-	s := l.t.keymap[l.side].Lock(hash)
+// greFragment counts the octets of a call's later fragment. If the call has
+// ended since its first, it is of no call any more.
+func (l *Lane) greFragment(f *Frame, d *datagram) {
+	hash := l.keymap.Hash(&d.gre)
+	s := l.keymap.Lock(hash)
 	defer s.Unlock()
 	if e := s.Find(hash, &d.gre); e != nil && e.serial == d.call {
-		e.bytes += uint64(p.IPLength)
+		e.bytes += uint64(f.Packet.IPLength)
+		return
 	}
+	f.choose(l.settings.Policy.AnyGRE, ReasonAnyGRE, ReasonNotNegotiated)
 }
 
 // controlFragment reads the part of a control segment that a later fragment
@@ -181,11 +185,15 @@ func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
 			l.fragments.wait(d)
 		}
 	}
-	if d == nil || !l.fragments.pen.keep(l, f, d) {
+	var c *Frame
+	if d != nil {
+		c = l.fragments.pen.keep(l, f)
+	}
+	if c == nil {
 		f.decide(Drop, ReasonFragmentLimit)
-		l.limit("fragments")
 		return
 	}
+	d.held = append(d.held, c)
 	f.decide(Hold, 0)
 }
 

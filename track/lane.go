@@ -59,7 +59,7 @@ func (l *Lane) begin(now Time) {
 	l.now = max(l.now, now)
 	l.settings = l.t.settings.Load()
 	l.decided = l.decided[:0]
-	l.fragments.recycle()
+	l.fragments.pen.recycle(l.t)
 }
 
 // decode reads the frame and starts to work on its key, ahead of the decision.

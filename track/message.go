@@ -15,7 +15,7 @@ func (w *work) message(c *connection, from Side, v pptp.View) (opened bool, seri
 		w.count(AnomalyShortMessage)
 	case isSessionMessage(t):
 		w.sessionMessage(c, from, v)
-	case c.session != pptp.SessionEstablished && !c.pickedUp:
+	case !w.inSession(c, from, v):
 		w.count(AnomalyIllegalMessage)
 	case t == pptp.OutgoingCallRequest || t == pptp.IncomingCallRequest:
 		serial = w.request(c, from, v)
@@ -23,6 +23,13 @@ func (w *work) message(c *connection, from Side, v pptp.View) (opened bool, seri
 		return w.callMessage(c, from, v)
 	}
 	return false, serial
+}
+
+// inSession reports whether the session allows messages about calls. What was
+// agreed before on a connection seen from its middle is not known.
+func (w *work) inSession(c *connection, from Side, v pptp.View) bool {
+	_, legal := c.session.Next(v.ControlType(), from == c.requester, 0)
+	return legal || c.midway
 }
 
 // isSessionMessage tells the messages about the control connection itself.
@@ -36,42 +43,60 @@ func (w *work) sessionMessage(c *connection, from Side, v pptp.View) {
 	}
 	result, _ := v.Result()
 	next, ok := c.session.Next(t, from == c.requester, result)
-	if !ok && !c.pickedUp {
+	if !ok {
 		w.count(AnomalyIllegalMessage)
 		return
 	}
 	c.session = next
+	if t == pptp.StartControlConnectionRequest || t == pptp.StopControlConnectionRequest {
+		c.midway = false // now it is known where the session stands
+	}
 	if t == pptp.StopControlConnectionRequest {
 		w.endAll(c, "stop") // RFC 2637, section 2.3: it clears all calls
 	}
 }
 
-// request opens a call that is asked for, or renews one that already is.
+// request opens a call that is asked for, or renews one that already is. A call
+// that was being cleared before it was agreed is gone when its ID is used anew.
 func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
-	kind, _ := pptp.KindOf(v.ControlType())
-	role, _ := pptp.SenderOf(v.ControlType())
+	t := v.ControlType()
+	kind, _ := pptp.KindOf(t)
+	role, _ := pptp.SenderOf(t)
 	id, _ := v.CallID()
 	r := w.t.findPending(c, &party{kind: kind, role: role, side: from, id: id})
-	if r != 0 && w.t.calls.at(r).state == pptp.CallAborting {
-		w.endCall(c, r, "replaced") // its end was never confirmed, and its ID is used anew
-		r = 0
+	if r != 0 {
+		if _, again := w.t.calls.at(r).state.Next(kind, t, 0); !again {
+			w.endCall(c, r, "replaced")
+			r = 0
+		}
 	}
 	if r == 0 {
 		if r = w.newCall(c); r == 0 {
 			return 0
 		}
-		k := w.t.calls.at(r)
-		k.kind, k.pns = kind, from
-		if role == pptp.PAC {
-			k.pns = from.Other()
-		}
-		k.setID(role, id)
-		k.state = pptp.CallRequested
-		w.callEvent(EventCallRequested, c, k)
+		w.t.calls.at(r).ask(kind, role, from, id)
+		w.callEvent(EventCallRequested, c, w.t.calls.at(r))
 	}
 	k := w.t.calls.at(r)
 	k.control, k.deadline = w.now, w.now.Add(w.settings.Timeouts.PendingCall)
 	return k.serial.Load()
+}
+
+// ask makes k a call that the end with this role, on side from, asks for.
+func (k *call) ask(kind pptp.CallKind, role pptp.Role, from Side, id uint16) {
+	k.kind, k.pns = kind, from
+	if role == pptp.PAC {
+		k.pns = from.Other()
+	}
+	k.setID(role, id)
+	k.state, _ = pptp.CallIdle.Next(kind, requestOf(kind), 0)
+}
+
+func requestOf(kind pptp.CallKind) pptp.ControlType {
+	if kind == pptp.IncomingCall {
+		return pptp.IncomingCallRequest
+	}
+	return pptp.OutgoingCallRequest
 }
 
 // callMessage acts on a message about a call that was asked for before.

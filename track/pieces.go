@@ -3,31 +3,35 @@ package track
 // pieces are the parts of a datagram's payload that were seen: [start, end)
 // octets, apart from each other, in no order.
 type pieces struct {
-	parts [8]struct{ start, end uint32 }
+	parts [maxPieces]struct{ start, end uint32 }
 	n     int
 	total uint32 // length of the whole, 0 while the last fragment is missing
 }
 
-// add takes note of a part. It reports false, and changes nothing, if the part
-// overlaps one already there, lies behind the end, is a second end, or is one
-// part too many.
-func (s *pieces) add(start, end int, last bool) bool {
+// maxPieces is how many parts apart from each other a datagram may be seen in:
+// all of one of 64 KiB in Ethernet's frames, every other one of them missing.
+const maxPieces = 24
+
+// add takes note of a part and returns why it does not fit, or 0: it overlaps
+// one already there, lies behind the end, is a second end, or is one part too
+// many. What does not fit changes nothing.
+func (s *pieces) add(start, end int, last bool) Reason {
 	from, to := uint32(start), uint32(end)
 	if s.total != 0 && (last || to > s.total) {
-		return false
+		return ReasonFragmentOverlap
 	}
 	for _, p := range s.parts[:s.n] {
 		if from < p.end && p.start < to || last && p.end > to {
-			return false
+			return ReasonFragmentOverlap
 		}
 	}
 	if !s.join(from, to) {
-		return false
+		return ReasonFragmentLimit
 	}
 	if last {
 		s.total = to
 	}
-	return true
+	return 0
 }
 
 // join puts a part in, as one with those that touch it.

@@ -71,12 +71,12 @@ func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key) {
 // there is nothing to follow: then the frame is decided.
 func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key) *connection {
 	p := &f.Packet
-	syn := p.Flags&(wire.SYN|wire.ACK) == wire.SYN
+	syn := p.Flags&wire.SYN != 0
 	if reason, bad := l.t.misplaced(k, syn); bad {
 		f.decide(Drop, reason)
 		return nil
 	}
-	if p.Flags&wire.RST != 0 || p.Flags&wire.SYN == 0 && p.PayloadLength() == 0 {
+	if p.Flags&wire.RST != 0 || syn && p.Flags&wire.ACK != 0 || !syn && p.PayloadLength() == 0 {
 		return nil // nothing to learn from
 	}
 	c := l.create(hash, k)
@@ -86,7 +86,7 @@ func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key) *connection {
 	}
 	c.opener = l.side
 	if !syn {
-		c.phase, c.pickedUp = open, true
+		c.phase, c.midway = pickedUp, true
 		c.opener = clientSide(k, l.opener(p))
 	}
 	c.client = clientSide(k, c.opener)
@@ -98,7 +98,7 @@ func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key) *connection {
 // see the connection: the answer to it will tell.
 func (l *Lane) syn(c *connection, f *Frame) {
 	switch {
-	case c.phase == closed:
+	case c.phase == closed || c.phase == pickedUp:
 		l.restart(c, l.side)
 		l.beginDirection(c, f)
 	case c.phase == opening && !c.ends[l.side].known: // the first, or both at once (section 3.5)
@@ -130,21 +130,29 @@ func (l *Lane) synAck(c *connection, f *Frame) {
 	if c.syn.known && c.synSide != l.side && p.Ack == c.syn.end && p.Ack != peer.end {
 		l.renew(c)
 	}
-	taken := peer.known && !after(p.Ack, peer.end) && !after(c.first[l.side.Other()], p.Ack)
-	if c.phase >= open || !taken || me.known && p.Seq+1 != me.end {
+	switch taken := peer.known && !after(p.Ack, peer.end) && !after(c.first[l.side.Other()], p.Ack); {
+	case me.known && p.Seq+1 == c.first[l.side] && taken: // once more
+		c.phase = max(c.phase, answered)
+	case c.phase > answered || me.known || !taken:
 		f.decide(Forward, ReasonControlOutOfWindow)
-		return
-	}
-	if !me.known {
+	default:
 		l.beginDirection(c, f)
 		agreeScale(me, peer)
+		l.takenBack(c, p)
+		c.phase = answered
 	}
-	if p.Ack != peer.end { // not all of the data that came with SYN was taken
-		peer.end = p.Ack
-		c.streams[l.side.Other()].Start(l.t.buffers, p.Ack)
-		c.session = pptp.SessionIdle
+}
+
+// takenBack restarts the opener's direction behind what was acknowledged of the
+// data that came with its SYN.
+func (l *Lane) takenBack(c *connection, p *wire.Packet) {
+	opener := l.side.Other()
+	if p.Ack == c.ends[opener].end {
+		return
 	}
-	c.phase = answered
+	c.ends[opener].end = p.Ack
+	c.streams[opener].Start(l.t.buffers, p.Ack)
+	c.session = pptp.SessionIdle
 }
 
 // renew makes c the new connection that its SYN asked for.
@@ -159,9 +167,10 @@ func (l *Lane) renew(c *connection) {
 func (w *work) restart(c *connection, opener Side) {
 	w.closeControl(c, "replaced")
 	*c = connection{
-		key: c.key, hash: c.hash, self: c.self, lastSeen: w.now,
+		key: c.key, hash: c.hash, self: c.self, serial: w.t.connectionSerial.Add(1), lastSeen: w.now,
 		opener: opener, client: clientSide(&c.key, opener),
 	}
+	w.evict(w.t.unconfirmed.push(c))
 }
 
 // reset takes a RST.
@@ -181,11 +190,16 @@ func (l *Lane) reset(c *connection, f *Frame) {
 func (l *Lane) established(c *connection, f *Frame) {
 	p := &f.Packet
 	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
-	if c.phase == closed {
-		return
-	}
 	acks := p.Flags&wire.ACK != 0 // without, it is taken for nothing (RFC 9293, section 3.10.7.4)
-	if c.phase == opening || !acks || !inWindow(me, peer, p) {
+	switch {
+	case c.phase == closed:
+		return
+	case c.phase == opening || !acks:
+		f.decide(Forward, ReasonControlOutOfWindow)
+		return
+	case c.phase == pickedUp:
+		l.pickUp(c, f)
+	case !inWindow(me, peer, p):
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return
 	}
@@ -197,17 +211,29 @@ func (l *Lane) established(c *connection, f *Frame) {
 	}
 	advance(me, peer, p)
 	c.lastSeen = l.now
-	l.opened(c)
+	if c.phase == answered && l.side == c.opener {
+		l.confirm(c, "")
+	}
 	l.read(c, f, p.Seq)
 	l.acknowledged(c, f)
 	l.finish(c, f)
 }
 
-// opened notes that the connection's handshake is over.
-func (l *Lane) opened(c *connection) {
-	if c.phase == answered && l.side == c.opener {
-		c.phase = open
-		l.controlEvent(EventControlOpen, c, "")
+// pickUp takes a segment of a connection that was seen from one end only, out
+// of the middle. If the ends agree on what each has sent, both are there; if
+// not, what was seen before may have been of somebody who is not, and the last
+// segment counts.
+func (l *Lane) pickUp(c *connection, f *Frame) {
+	p := &f.Packet
+	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
+	agree := peer.known && peer.acks && acksSent(peer, p.Ack) && !after(peer.acked, segmentEnd(p)) && !after(p.Seq, peer.acked+unscaledWindow)
+	switch {
+	case agree:
+		l.confirm(c, "picked-up")
+	case peer.known || me.known && !inWindow(me, peer, p):
+		l.endAll(c, "replaced")
+		l.closeStreams(c)
+		c.ends = [flow.Sides]tcpEnd{}
 	}
 }
 
@@ -220,7 +246,6 @@ func (l *Lane) acknowledged(c *connection, f *Frame) {
 		ack-- // FIN is no octet of the stream
 	}
 	if c.streams[other].Acknowledged(l.t.buffers, ack) {
-		c.pickedUp = true
 		l.count(AnomalyMissedOctets)
 	}
 }
@@ -245,9 +270,11 @@ func (w *work) closeControl(c *connection, cause string) {
 	w.endAll(c, cause)
 	w.closeStreams(c)
 	if c.phase == open {
+		w.unconfirm(c)
 		w.controlEvent(EventControlClose, c, cause)
 	}
 	c.phase, c.session, c.lastSeen = closed, pptp.SessionIdle, w.now
+	w.evict(w.t.closed.push(c))
 }
 
 // read takes the octets of a segment, the first of which is at position, and
@@ -264,6 +291,9 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 	d := &c.streams[l.side]
 	before := d.State()
 	reader := d.Segment(l.t.buffers, position, octets)
+	if c.phase < open {
+		reader.Leave(l.t.buffers.Limit() / 2) // for those who have shown to be there
+	}
 	for m := new(stream.Message); reader.Next(m); {
 		if opened, call := l.message(c, l.side, m.View); call != 0 {
 			f.Call = call
@@ -271,6 +301,12 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 				f.decide(Expect, ReasonControl)
 			}
 		}
+	}
+	if reader.Refused() {
+		l.limit("hold_bytes")
+	}
+	if d.Holds() && c.holdsSince == 0 {
+		c.holdsSince = l.now
 	}
 	if before != stream.Lost && d.State() == stream.Lost {
 		l.controlEvent(EventControlDesync, c, l.side.String())

@@ -5,6 +5,7 @@ import (
 
 	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/stream"
 )
 
 // Use is how much of a limit is taken.
@@ -22,7 +23,7 @@ func (t *Tracker) Usage() map[string]Use {
 		"calls":        {t.calls.used(), limits.Calls},
 		"expectations": {int(t.expectations.Load()), limits.Expectations},
 		"fragments":    {t.fragmentsUsed(), limits.Fragments},
-		"hold_bytes":   {int(t.heldBytes.Load()) + t.buffers.Used()*bufferSize, limits.HoldBytes},
+		"hold_bytes":   {int(t.heldBytes.Load()) + t.buffers.Used()*stream.BufferMemory, limits.HoldBytes},
 	}
 }
 
@@ -38,7 +39,7 @@ func (t *Tracker) Calls() []Call {
 func (t *Tracker) Expectations() []Expectation {
 	var out []Expectation
 	t.eachCall(func(c *connection, r ref) {
-		if k := t.calls.at(r); k.waits && k.state.CarriesGRE() {
+		if k := t.calls.at(r); k.list == expecting {
 			out = append(out, expectation(c, k, LAN), expectation(c, k, WAN))
 		}
 	})
@@ -64,7 +65,7 @@ func (t *Tracker) eachCall(visit func(c *connection, r ref)) {
 		hash := t.controls.Hash(&key)
 		lock := t.lock(hash)
 		if c := t.find(hash, &key); c != nil {
-			for _, head := range [...]ref{c.waiting, c.active} {
+			for _, head := range c.lists {
 				for r := head; r != 0; r = t.calls.at(r).next {
 					visit(c, r)
 				}

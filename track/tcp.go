@@ -67,18 +67,20 @@ func acksSent(peer *tcpEnd, ack uint32) bool {
 	return !after(ack, peer.end) && !after(peer.end-maxAckLag-peer.window, ack)
 }
 
-// resets reports whether a reset from me is in the window: at or behind what
-// peer acknowledged, not past what its window allows (RFC 9293, section
-// 3.10.7.4).
+// resets reports whether a reset from me is one that peer will take. By RFC
+// 5961, section 3 it takes one at the very octet it waits for, which lies
+// between what peer acknowledged and what me sent; for one elsewhere in the
+// window it asks back, so that nobody who guesses can end the connection.
 func resets(me, peer *tcpEnd, p *wire.Packet) bool {
-	if !me.known {
-		return p.Flags&wire.ACK != 0 && peer.known && p.Ack == peer.end
+	switch {
+	case me.known && peer.acks:
+		return p.Seq-peer.acked <= me.end-peer.acked // as distances: 2^31 is neither before nor behind
+	case me.known:
+		return p.Seq == me.end
+	case p.Flags&wire.ACK != 0: // an answer to SYN (RFC 9293, section 3.10.7.3)
+		return peer.known && p.Ack == peer.end
 	}
-	low := me.end
-	if peer.acks {
-		low = peer.acked
-	}
-	return !after(low, p.Seq) && !after(p.Seq, me.edge)
+	return peer.acks && p.Seq == peer.acked // an answer to a segment of no connection (section 3.10.7.1)
 }
 
 // advance takes note of a segment in the window.

@@ -16,15 +16,18 @@ type Tracker struct {
 	keymap [flow.Sides]*flow.Table[keyEntry] // GREKey, by the side it comes in: directions of agreed calls
 	hosts  *flow.Table[hostUse]              // HostKey: calls per host
 
-	controls    *flow.Table[ref] // ControlKey -> connection; AnyZoneKey -> how many
+	controls    *flow.Table[ref] // ControlKey, ConfirmedKey -> connection; AnyZoneKey -> how many
 	connections *slab[connection]
 	calls       *slab[call]
 	locks       [lockStripes]connectionLock
+	unconfirmed *ageing
+	closed      *ageing
 	buffers     *stream.Pool
 
-	serial       atomic.Uint64 // of the last call
-	expectations atomic.Int64  // directions of agreed calls without GRE yet
-	heldBytes    atomic.Int64  // of frames that wait for others
+	serial           atomic.Uint64 // of the last call
+	connectionSerial atomic.Uint64 // of the last connection
+	expectations     atomic.Int64  // directions of agreed calls without GRE yet
+	heldBytes        atomic.Int64  // of frames that wait for others
 
 	mu    sync.Mutex
 	lanes []*Lane
@@ -54,10 +57,12 @@ func (t *Tracker) lock(hash uint64) *connectionLock {
 func New(o Options) *Tracker {
 	t := &Tracker{
 		hosts:       flow.NewTable[hostUse](o.Limits.Calls+o.Limits.Connections, o.Seed),
-		controls:    flow.NewTable[ref](2*o.Limits.Connections, o.Seed),
+		controls:    flow.NewTable[ref](3*o.Limits.Connections, o.Seed),
 		connections: newSlab[connection](o.Limits.Connections),
 		calls:       newSlab[call](o.Limits.Calls),
-		buffers:     stream.NewPool(max(o.Limits.HoldBytes/2/stream.BufferSize, 1)),
+		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
+		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
+		buffers:     stream.NewPool(max(o.Limits.HoldBytes/2/stream.BufferMemory, 1)),
 	}
 	for side := range t.keymap {
 		t.keymap[side] = flow.NewWorkerTable[keyEntry](o.Limits.Calls, o.Seed)
@@ -86,6 +91,7 @@ type work struct {
 	settings  *settings
 	events    []Event
 	displaced []displaced
+	evicted   []aged
 	anomalies [NumAnomalies]atomic.Uint64
 	limited   map[string]Time // when a limit was last reported
 }

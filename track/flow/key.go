@@ -15,7 +15,9 @@ const (
 	// ControlKey names a control connection: Src and SrcID are the LAN
 	// side's address and TCP port, Dst and DstID the WAN side's.
 	ControlKey
-	// AnyZoneKey is a ControlKey without its zone.
+	// ConfirmedKey is the ControlKey of a connection that both ends were heard
+	// of, and AnyZoneKey the same without its zone.
+	ConfirmedKey
 	AnyZoneKey
 	// GREKey names a direction of a call as its packets look on the side
 	// where they come in: DstID is the call ID in their header.

@@ -223,6 +223,7 @@ var callTable = []callRow{
 	{IncomingCall, CallRequested, IncomingCallRequest, anyResult, CallRequested},   // 3.2.3.1, a repeat
 	{IncomingCall, CallRequested, IncomingCallReply, granted, CallReplied},         // 3.2.3.2
 	{IncomingCall, CallRequested, IncomingCallReply, refused, CallEnded},           // 3.2.3.2
+	{IncomingCall, CallReplied, IncomingCallRequest, anyResult, CallReplied},       // 3.2.3.1, a repeat that crossed the reply
 	{IncomingCall, CallReplied, IncomingCallReply, granted, CallReplied},           // 2.10, a repeat
 	{IncomingCall, CallConnected, IncomingCallReply, granted, CallConnected},       // 2.10, a repeat
 	{IncomingCall, CallReplied, IncomingCallConnected, anyResult, CallConnected},   // 3.2.3.2

@@ -35,7 +35,7 @@ var callWant = map[CallKind]map[CallState]string{
 	IncomingCall: {
 		CallIdle:      "ICRQ>requested",
 		CallRequested: "ICRQ>requested ICRP+>replied ICRP->ended CCRQ>aborting CDN>ended",
-		CallReplied:   "ICRP+>replied ICCN>connected CCRQ>aborting CDN>ended",
+		CallReplied:   "ICRQ>replied ICRP+>replied ICCN>connected CCRQ>aborting CDN>ended",
 		CallConnected: "ICRP+>connected ICCN>connected CCRQ>clearing CDN>ended WEN>connected SLI>connected",
 		CallClearing:  "ICCN>clearing CCRQ>clearing CDN>ended WEN>clearing SLI>clearing",
 		CallAborting:  "ICCN>aborting CCRQ>aborting CDN>ended",

@@ -49,6 +49,10 @@ func (d *Direction) Start(pool *Pool, position uint32) {
 	d.next, d.state = position, Reading
 }
 
+// Holds reports whether d holds a buffer: a part of a message, or octets ahead
+// of a gap.
+func (d *Direction) Holds() bool { return d.buffer != 0 }
+
 // State returns how d reads.
 func (d *Direction) State() State { return d.state }
 
@@ -86,7 +90,16 @@ type Reader struct {
 	pool     *Pool
 	position uint32
 	data     []byte
+	leave    int // buffers of the pool that it may not take
+	refused  bool
 }
+
+// Leave makes r take no buffer when only n are left.
+func (r *Reader) Leave(n int) { r.leave = n }
+
+// Refused reports whether octets were lost because the pool had no buffer left
+// for them.
+func (r *Reader) Refused() bool { return r.refused }
 
 // Segment gives d the octets of a segment, the first of which has the given
 // stream position. Call Next until it reports false.
@@ -197,7 +210,8 @@ func (r *Reader) store() bool {
 		return false
 	}
 	if d.buffer == 0 {
-		if d.buffer = r.pool.get(); d.buffer == 0 {
+		if d.buffer = r.pool.get(r.leave); d.buffer == 0 {
+			r.refused = true
 			return false
 		}
 	}

@@ -7,6 +7,10 @@ import "sync"
 // than any real peer has in flight.
 const BufferSize = 2048
 
+// BufferMemory is how many octets of memory a buffer takes, with its record of
+// which octets are there.
+const BufferMemory = BufferSize + BufferSize/8
+
 // Ref names a buffer of a Pool; the zero Ref names none. A Ref is no pointer,
 // so that tables that hold it need not be scanned by the garbage collector.
 type Ref uint32
@@ -23,18 +27,18 @@ type Pool struct {
 // NewPool returns a pool that holds at most limit buffers.
 func NewPool(limit int) *Pool { return &Pool{limit: limit} }
 
-// get returns an unused buffer, or 0 if the limit is reached.
-func (p *Pool) get() Ref {
+// get returns an unused buffer, or 0 if no more than leave are left.
+func (p *Pool) get(leave int) Ref {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.limit-len(p.buffers)+len(p.free) <= leave {
+		return 0
+	}
 	if n := len(p.free); n > 0 {
 		ref := p.free[n-1]
 		p.free = p.free[:n-1]
 		p.buffers[ref-1].have = marks{}
 		return ref
-	}
-	if len(p.buffers) >= p.limit {
-		return 0
 	}
 	p.buffers = append(p.buffers, new(buffer))
 	return Ref(len(p.buffers))
