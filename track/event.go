@@ -87,9 +87,9 @@ type eventJSON struct {
 	Time     time.Time     `json:"time"`
 	Event    EventKind     `json:"event"`
 	Cause    string        `json:"cause,omitempty"`
-	Duration float64       `json:"duration_seconds,omitempty"`
-	Result   uint16        `json:"result,omitempty"`
-	Code     uint16        `json:"cause_code,omitempty"`
+	Duration *float64      `json:"duration_seconds,omitempty"`
+	Result   *uint16       `json:"result,omitempty"`
+	Code     *uint16       `json:"cause_code,omitempty"`
 	Zone     *wire.Zone    `json:"zone,omitempty"`
 	Control  *Control      `json:"control,omitempty"`
 	Call     *Call         `json:"call,omitempty"`
@@ -99,12 +99,15 @@ type eventJSON struct {
 // MarshalJSON writes the event as one object with only the fields its kind
 // has.
 func (e Event) MarshalJSON() ([]byte, error) {
-	out := eventJSON{Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Result: e.Result, Code: e.CauseCode, Call: e.Call, Frame: e.Frame}
+	out := eventJSON{Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Call: e.Call, Frame: e.Frame}
 	switch e.Kind {
 	case EventControlOpen, EventControlClose, EventControlDesync:
 		out.Control, out.Zone = &e.Control, &e.Zone
 	case EventCallEnded:
-		out.Duration = e.Time.Std().Sub(e.Call.Started).Seconds()
+		seconds := e.Time.Std().Sub(e.Call.Started).Seconds()
+		out.Duration = &seconds
+	case EventCallRefused:
+		out.Result, out.Code = &e.Result, &e.CauseCode
 	}
 	return json.Marshal(out)
 }
