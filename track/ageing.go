@@ -32,7 +32,8 @@ const (
 )
 
 func newAgeing(connections int, evicts func(phase) bool) *ageing {
-	return &ageing{ring: make([]aged, max(connections/ageingShare, ageingLeast)), phase: evicts}
+	share := min(max(connections/ageingShare, ageingLeast), connections/2)
+	return &ageing{ring: make([]aged, max(share, 1)), phase: evicts}
 }
 
 // push puts c in and returns what leaves in its place, with serial 0 if

@@ -17,6 +17,10 @@ func (w *work) newCall(c *connection) ref {
 	if c.pending >= maxPending || c.pending > 0 && c.calls >= limits.CallsPerConnection {
 		w.endCall(c, w.t.oldestPending(c), "evicted")
 	}
+	perHost := limits.CallsPerHost
+	if c.phase < open {
+		perHost /= 2 // as of all calls
+	}
 	switch {
 	case c.calls >= limits.CallsPerConnection:
 		w.limit("calls_per_connection")
@@ -24,7 +28,7 @@ func (w *work) newCall(c *connection) ref {
 	case c.phase < open && w.t.calls.used() >= limits.Calls/2:
 		w.limit("calls") // the rest is for those who have shown to be there
 		return 0
-	case !w.t.admitHosts(c, limits.CallsPerHost):
+	case !w.t.admitHosts(c, perHost):
 		w.limit("calls_per_host")
 		return 0
 	}

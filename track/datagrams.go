@@ -128,7 +128,14 @@ func (s *fragments) orphan(d *datagram) {
 		f.decide(Drop, ReasonFragmentOrphan)
 		s.lane.done(f)
 	}
-	d.held = d.held[:0]
+	d.emptied()
+}
+
+// emptied takes note that nothing is held any more, and keeps little room.
+func (d *datagram) emptied() {
+	if d.held = d.held[:0]; cap(d.held) > maxPieces {
+		d.held = nil
+	}
 }
 
 // fragmentsUsed is the number of fragmented datagrams that are followed.

@@ -14,7 +14,7 @@
 // # The tables
 //
 //	controls     (zone, LAN address and port, WAN address and port) -> connection
-//	connections  TCP state, two streams, the session, two lists of calls
+//	connections  TCP state, two streams, the session, three lists of calls
 //	calls        kind, state, IDs, deadline
 //	keymap       (side, zone, source, destination, call ID) -> direction of a call
 //	hosts        (zone, address) -> number of calls
@@ -24,6 +24,17 @@
 // so that one probe gives the verdict, however many calls there are. All of
 // the tables are sized by the limits when the Tracker is made; none grows with
 // the traffic.
+//
+// # Confirmed and unconfirmed connections
+//
+// Anybody can send a frame that looks as if it were of a connection. One is
+// confirmed when both ends were heard of: the handshake was seen to its end,
+// or, of a connection taken up in its middle, the ends agree on what each has
+// sent. Only then does it make segments from other sides and zones misplaced,
+// may it be silent for days, and is control-open reported. Those that are not
+// confirmed share an eighth of the table (at least 64), half of the calls and
+// half of the streams' buffers; as many newer ones later, one of them is
+// evicted (ageing.go). Closed ones have an eighth, too.
 //
 // # A frame's way
 //
@@ -44,14 +55,22 @@
 // # Locks
 //
 // A connection and its calls are guarded by one of 256 locks, picked by the
-// connection's hash. Inside of it, and on GRE's way alone, a table's shard is
-// locked for one operation at a time. No two locks of a kind are ever held
-// together: a call that displaces another connection's call remembers it and
-// ends it when its own lock is released (calls.go, settle).
+// connection's hash. Inside of it a table's shard is locked for one operation at
+// a time. On GRE's way no lock but the key map's shard is taken, which a Lane
+// keeps for a run of GRE and releases before it locks anything else. No two
+// locks of a kind are ever held together: a call that displaces another
+// connection's call remembers it and ends it when its own lock is released
+// (calls.go, settle).
 //
 // Elements are named by refs, not pointers, and a call by its serial number
 // besides: who finds a ref in the key map compares the serial number before he
-// believes it, so that a call that ended in between does no harm.
+// believes it, so that a call that ended in between does no harm. The same
+// goes for connections that are to be evicted, which settle does as well.
+//
+// One thing is read without a lock: flow's Table.Touch, between the two passes,
+// fetches the memory that the look-ups of the batch will need. What it reads
+// may be half written, and is used for nothing: the look-up that decides holds
+// the lock. Under the race detector Touch does nothing.
 //
 // # What comes out
 //

@@ -91,6 +91,7 @@ func (s *sweeper) visitStreams(c *connection) {
 	case s.now.Sub(c.holdsSince) >= streamHold:
 		s.count(AnomalyMissedOctets)
 		s.closeStreams(c)
+		c.holdsSince = 0
 	}
 }
 

@@ -131,7 +131,7 @@ func (l *Lane) follow(f *Frame, d *datagram) {
 	p := &f.Packet
 	offset := int(p.FragmentOffset)
 	if bad := d.pieces.add(offset, offset+piece(p), !p.MoreFragments); bad != 0 {
-		f.decide(Drop, bad)
+		f.choose(mayBeGRE(p) && l.settings.Policy.AnyGRE, ReasonAnyGRE, bad)
 		return
 	}
 	f.decide(d.verdict, d.reason)
@@ -210,5 +210,5 @@ func (l *Lane) releaseHeld(d *datagram) {
 		}
 		l.done(f)
 	}
-	d.held = d.held[:0]
+	d.emptied()
 }

@@ -58,6 +58,7 @@ func (l *Lane) Flush(now Time) []*Frame {
 func (l *Lane) begin(now Time) {
 	l.now = max(l.now, now)
 	l.settings = l.t.settings.Load()
+	clear(l.decided)
 	l.decided = l.decided[:0]
 	l.fragments.pen.recycle(l.t)
 }

@@ -62,5 +62,6 @@ func (s *pen) recycle(t *Tracker) {
 		t.heldBytes.Add(-cost(f))
 		s.put(f)
 	}
+	clear(s.leaving)
 	s.leaving = s.leaving[:0]
 }

@@ -49,8 +49,14 @@ func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key) {
 		f.decide(Drop, ReasonPPTPDenied)
 		return
 	}
-	if c == nil {
+	switch {
+	case c == nil:
 		c = l.firstSegment(f, hash, k)
+	case c.phase != open:
+		if reason, bad := l.t.misplaced(k, c.phase != pickedUp); bad {
+			f.decide(Drop, reason)
+			return
+		}
 	}
 	if c == nil {
 		return
@@ -133,9 +139,11 @@ func (l *Lane) synAck(c *connection, f *Frame) {
 	switch taken := peer.known && !after(p.Ack, peer.end) && !after(c.first[l.side.Other()], p.Ack); {
 	case me.known && p.Seq+1 == c.first[l.side] && taken: // once more
 		c.phase = max(c.phase, answered)
-	case c.phase > answered || me.known || !taken:
+	case c.phase > answered || me.known && c.phase != opening || !taken:
 		f.decide(Forward, ReasonControlOutOfWindow)
 	default:
+		c.opener = l.side.Other() // a SYN of this end, seen before, was somebody else's
+		c.client = clientSide(&c.key, c.opener)
 		l.beginDirection(c, f)
 		agreeScale(me, peer)
 		l.takenBack(c, p)
