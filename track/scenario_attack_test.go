@@ -164,7 +164,7 @@ func TestScenario095_SYNFlood(t *testing.T) {
 		s.SrcPort, s.Seq = uint16(i), uint32(i)
 		return s.Frame(attacker, w.Client)
 	})
-	if len(eventsOf(w, track.EventLimitReached)) == 0 {
+	if w.Tracker.Anomalies()[track.AnomalyLimit] == 0 {
 		t.Error("the flood never reached the limit")
 	}
 	wantUp(t, live)
