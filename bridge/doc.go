@@ -21,12 +21,13 @@
 //  5. Events go to whoever asked for them (Hub), without waiting for anybody.
 //  6. Frames whose verdict lets them pass leave by the other port, in order
 //     (Port.Send). One that the port refuses is dropped there, with the reason
-//     that fits; those behind it still go.
+//     that fits, and reported like any other; those behind it still go.
 //  7. Every frame with its final verdict is counted, once. The counters of
 //     all reasons add up to the frames received, but for those held.
 //
 // Beside the two workers, Box.Run ticks: what has timed out ends, a slice of
-// the tables at a time.
+// the tables at a time. When the box stops, or a port fails for good, frames
+// that are still held are dropped, reported and counted.
 //
 // # What nothing does
 //

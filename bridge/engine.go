@@ -18,8 +18,8 @@ type Engine struct {
 }
 
 // NewEngine returns an Engine that works by o. onEvent is called for
-// everything that happens, from the goroutines that call Process, Flush and
-// Tick; it must not block.
+// everything that happens, from the goroutines that call Process, Flush,
+// ReportDrops and Tick; it must not block.
 func NewEngine(o track.Options, onEvent func(track.Event)) *Engine {
 	return &Engine{tracker: track.New(o), onEvent: onEvent}
 }
@@ -57,6 +57,18 @@ func (l *Lane) Flush(now track.Time) []*track.Frame {
 	decided := l.lane.Flush(now)
 	l.engine.publish(l.lane.Events())
 	return decided
+}
+
+// ReportDrops makes events of those among frames, all of which were to leave,
+// that were dropped on the way out; a few a second for each reason, as Process
+// does for those that it drops.
+func (l *Lane) ReportDrops(frames []*track.Frame) {
+	for _, f := range frames {
+		if f.Verdict == track.Drop {
+			l.lane.ReportDrop(f)
+		}
+	}
+	l.engine.publish(l.lane.Events())
 }
 
 // Count adds frames to the counters. It comes last, when those that were to

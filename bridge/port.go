@@ -29,7 +29,8 @@ type Port interface {
 	// Send transmits frames in their order. It never blocks for long: a frame
 	// that the port does not take gets Verdict Drop and one of the egress
 	// reasons, and the frames behind it still go. The error, if any, is about
-	// the port as a whole. Send keeps no reference to the frames.
+	// the port as a whole: ErrPortDown, or a final one; the frames that did
+	// not go then have Verdict Drop too. Send keeps no reference to the frames.
 	Send(frames []*track.Frame) error
 
 	// Wake makes a Receive that waits return at once.

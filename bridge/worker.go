@@ -24,22 +24,33 @@ type worker struct {
 	leaving []*track.Frame
 }
 
-// run works until ctx is done or a port fails for good. It has an operating
-// system thread for itself: handing work between threads costs more than the
-// work.
+// run works until ctx is done or a port fails for good. Whichever way it ends,
+// no frame is left: what was held is given up and counted. The worker has an
+// operating system thread for itself: handing work between threads costs more
+// than the work.
 func (w *worker) run(ctx context.Context) error {
 	defer pin(w.cpu)()
-	for ctx.Err() == nil {
-		frames, err := w.in.Receive(idleWait)
-		if err != nil && !errors.Is(err, ErrPortDown) {
-			return fmt.Errorf("receive on the %s side: %w", w.lane.side, err)
-		}
-		w.link(err == nil)
-		if err := w.carry(w.lane.Process(frames, w.clock())); err != nil {
-			return err
-		}
+	var err error
+	for err == nil && ctx.Err() == nil {
+		err = w.cycle()
 	}
-	return w.carry(w.lane.Flush(w.clock()))
+	return errors.Join(err, w.carry(w.lane.Flush(w.clock())))
+}
+
+// cycle carries one batch.
+func (w *worker) cycle() error {
+	frames, err := w.receive()
+	return errors.Join(err, w.carry(w.lane.Process(frames, w.clock())))
+}
+
+// receive waits for frames. That the link is down is no error.
+func (w *worker) receive() ([]track.Frame, error) {
+	frames, err := w.in.Receive(idleWait)
+	if err != nil && !errors.Is(err, ErrPortDown) {
+		return frames, fmt.Errorf("receive on the %s side: %w", w.lane.side, err)
+	}
+	w.link(err == nil)
+	return frames, nil
 }
 
 // link reports when the port it receives from goes down or comes back.
@@ -50,7 +61,8 @@ func (w *worker) link(up bool) {
 	}
 }
 
-// carry sends what may leave and counts what became of everything.
+// carry sends what may leave, reports what was dropped on the way out, and
+// counts what became of everything.
 func (w *worker) carry(decided []*track.Frame) error {
 	w.leaving = w.leaving[:0]
 	for _, f := range decided {
@@ -61,6 +73,7 @@ func (w *worker) carry(decided []*track.Frame) error {
 	var err error
 	if len(w.leaving) > 0 {
 		err = w.out.Send(w.leaving)
+		w.lane.ReportDrops(w.leaving)
 	}
 	w.lane.Count(decided)
 	if err != nil && !errors.Is(err, ErrPortDown) {

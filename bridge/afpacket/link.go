@@ -40,13 +40,14 @@ func (l link) mtu() (int, error) {
 	return int(ifr.Uint32()), nil
 }
 
-// up reports whether the interface is up. The error says that the interface
-// is gone, for this socket for good: one that comes back under the same name
-// is another one.
+// up reports whether the interface is up and has carrier. The error says that
+// the interface is gone, for this socket for good: one that comes back under
+// the same name is another one.
 func (l link) up() (bool, error) {
 	ifr, err := l.request(unix.SIOCGIFFLAGS)
 	if err != nil {
 		return false, err
 	}
-	return ifr.Uint16()&unix.IFF_UP != 0, nil
+	const ready = unix.IFF_UP | unix.IFF_RUNNING
+	return ifr.Uint16()&ready == ready, nil
 }

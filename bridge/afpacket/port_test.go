@@ -197,8 +197,9 @@ func TestWakeAndClose(t *testing.T) {
 			}
 		})
 	}
-	if err := l.lan.Send([]*track.Frame{{Data: frame(60, unicast, testEtherType)}}); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("send: got %v, want %v", err, net.ErrClosed)
+	late := &track.Frame{Data: frame(60, unicast, testEtherType), Verdict: track.Forward}
+	if err := l.lan.Send([]*track.Frame{late}); !errors.Is(err, net.ErrClosed) || late.Verdict != track.Drop || late.Reason != track.ReasonEgressDown {
+		t.Errorf("send: got %v, the frame %v %v, want %v and the frame dropped", err, late.Verdict, late.Reason, net.ErrClosed)
 	}
 	l.lan.Wake()
 	if mtu := l.lan.MTU(); mtu != 1500 {

@@ -47,6 +47,7 @@ type receiver struct {
 	fds     [2]unix.PollFd
 	count   [8]byte // read from the eventfd
 	number  uint64
+	asked   time.Time // when the NIC was last asked for its state
 
 	received, truncated, unreadable atomic.Uint64
 }
@@ -143,24 +144,32 @@ func (p *Port) awake() error {
 	// It is there, for there is one reader; after EINTR the next wait ends at
 	// once, which is allowed.
 	_, _ = unix.Read(p.wake, p.rx.count[:])
-	return nil
+	return p.lastState()
 }
 
+// carrierInterval is how often an idle NIC is asked whether it has carrier.
+const carrierInterval = time.Second
+
 // linkState is asked when a wait is over without a frame. The socket reports
-// going down once and coming up never, so that the NIC is asked. (A frame says
-// nothing: it may have been queued before.)
+// going down once, coming up and loss of carrier never, so that the NIC is
+// asked. (A frame says nothing: it may have been queued before.)
 func (p *Port) linkState() error {
-	if !p.down.Load() {
-		return nil
+	if now := time.Now(); p.down.Load() || now.Sub(p.rx.asked) >= carrierInterval {
+		p.rx.asked = now
+		up, err := p.link.up()
+		if err != nil {
+			return fmt.Errorf("receive on %s: %w", p.name, err)
+		}
+		p.down.Store(!up)
 	}
-	up, err := p.link.up()
-	if err != nil {
-		return fmt.Errorf("receive on %s: %w", p.name, err)
-	}
-	if !up {
+	return p.lastState()
+}
+
+// lastState is what was last known of the link.
+func (p *Port) lastState() error {
+	if p.down.Load() {
 		return bridge.ErrPortDown
 	}
-	p.down.Store(false)
 	return nil
 }
 

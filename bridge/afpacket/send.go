@@ -29,12 +29,15 @@ type sender struct {
 	n      int                            // how many
 	fds    [1]unix.PollFd
 
+	now   func() time.Time
+	asked time.Time // when Send last asked for the MTU
+
 	mtu           atomic.Int32
 	sent, refused atomic.Uint64
 }
 
 func newSender(mtu int) *sender {
-	s := &sender{msgs: make([]unix.Mmsghdr, bridge.BatchSize)}
+	s := &sender{msgs: make([]unix.Mmsghdr, bridge.BatchSize), now: time.Now}
 	s.mtu.Store(int32(mtu))
 	for i := range s.msgs {
 		iov := &s.iovs[i]
@@ -49,13 +52,14 @@ func newSender(mtu int) *sender {
 // Send implements bridge.Port. A frame that does not go gets Verdict Drop and
 //
 //   - ReasonEgressMTU: longer than the NIC takes (EMSGSIZE), or the segments
-//     to be made of it are;
+//     to be made of it are. A change of the MTU is followed within a second;
 //   - ReasonEgressFull: the queue was full and stayed full (ENOBUFS, EAGAIN;
 //     one Send waits once, a millisecond at most), or the kernel cannot send
 //     such a frame at all: shorter than 14 octets, or its Offload contradicts
 //     its bytes (EINVAL; Stats counts these as Refused);
 //   - ReasonEgressDown: the NIC is down or gone. Send returns
-//     bridge.ErrPortDown then, with the whole rest dropped.
+//     bridge.ErrPortDown then, with the whole rest dropped; net.ErrClosed,
+//     with all of it dropped, once the port is closed.
 //
 // Whatever the caller decided, a Truncated frame and one whose Verdict is Drop
 // already are never sent.
@@ -63,6 +67,7 @@ func (p *Port) Send(frames []*track.Frame) error {
 	p.tx.mu.Lock()
 	defer p.tx.mu.Unlock()
 	if p.closed.Load() {
+		refuseAll(frames, track.ReasonEgressDown)
 		return net.ErrClosed
 	}
 	full, down := false, false
@@ -112,15 +117,24 @@ func (s *sender) push(f *track.Frame) {
 	s.n++
 }
 
+// mtuLife is how long Send goes by one answer to what the MTU is. Asking costs
+// two system calls and an allocation, which a flood of frames that are too long
+// must not multiply.
+const mtuLife = time.Second
+
 // tooLong applies the kernel's own rule (packet_snd): MTU and Ethernet header,
 // and four octets more behind the TPID 0x8100. It holds for the segments of a
-// super-frame too, which the kernel does not look at.
+// super-frame too, which the kernel does not look at. Any other frame that is
+// short enough for the MTU known the kernel measures itself.
 func (p *Port) tooLong(f *track.Frame) bool {
 	n := segmentLen(f.Data, &f.Offload)
-	if n <= p.tx.limit(f.Data) {
+	if n <= p.tx.limit(f.Data) && f.Offload.GSOType == 0 {
 		return false
 	}
-	p.tx.refreshMTU(p.link) // it may have been raised
+	if now := p.tx.now(); now.Sub(p.tx.asked) >= mtuLife {
+		p.tx.asked = now
+		p.tx.refreshMTU(p.link)
+	}
 	return n > p.tx.limit(f.Data)
 }
 

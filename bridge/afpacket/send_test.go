@@ -3,6 +3,7 @@ package afpacket
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -126,20 +127,102 @@ func expectFull(t *testing.T, p *Port) {
 	}
 }
 
+// mtuLab is an inline lab whose wan has a clock that the test moves.
+type mtuLab struct {
+	*inline
+	now time.Time
+}
+
+func newMTULab(t *testing.T) *mtuLab {
+	l := &mtuLab{inline: newInline(t, 1500, Options{})}
+	l.wan.tx.now = func() time.Time { return l.now }
+	l.now = time.Unix(1e9, 0)
+	return l
+}
+
+func (l *mtuLab) setMTU(t *testing.T, mtu int) {
+	t.Helper()
+	check(t, l.server.nl.LinkSetMTU(l.server.link(t, "s0"), mtu))
+	check(t, l.box.nl.LinkSetMTU(l.box.link(t, "wan"), mtu))
+}
+
+// passes sends a frame and reports whether it went. A frame that did not was
+// too long.
+func (l *mtuLab) passes(t *testing.T, f track.Frame) bool {
+	t.Helper()
+	check(t, l.wan.Send([]*track.Frame{&f}))
+	if f.Verdict == track.Drop && f.Reason != track.ReasonEgressMTU {
+		t.Errorf("dropped for %v", f.Reason)
+	}
+	return f.Verdict != track.Drop
+}
+
 func TestMTUFollowsTheNIC(t *testing.T) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
-	long := frame(2014, unicast, testEtherType)
-	for _, mtu := range []int{2000, 1999, 2000} {
-		check(t, l.server.nl.LinkSetMTU(l.server.link(t, "s0"), mtu))
-		check(t, l.box.nl.LinkSetMTU(l.box.link(t, "wan"), mtu))
-		f := &track.Frame{Data: long}
-		check(t, l.wan.Send([]*track.Frame{f}))
-		if sent := f.Verdict != track.Drop; sent != (mtu == 2000) || !sent && f.Reason != track.ReasonEgressMTU {
-			t.Errorf("MTU %d: got %v %v", mtu, f.Verdict, f.Reason)
+	l := newMTULab(t)
+	long := track.Frame{Data: frame(2014, unicast, testEtherType)}
+	super := track.Frame{Data: tcpFrame(frame(14, unicast, 0x0800), 6000), // its segments are as long
+		Offload: wire.Offload{Flags: needsCsum, GSOType: unix.VIRTIO_NET_HDR_GSO_TCPV4, HeaderLen: 54, GSOSize: 2014 - 54, CsumStart: 34, CsumOffset: 16}}
+	for _, f := range []track.Frame{long, super} {
+		for _, mtu := range []int{2000, 1999, 2000, 1500} {
+			l.setMTU(t, mtu)
+			l.now = l.now.Add(mtuLife)
+			if sent := l.passes(t, f); sent != (mtu == 2000) {
+				t.Errorf("MTU %d, GSO type %d: sent %v", mtu, f.Offload.GSOType, sent)
+			}
 		}
-		if got := l.wan.MTU(); got != mtu {
-			t.Errorf("got MTU %d, want %d", got, mtu)
+	}
+	l.setMTU(t, 1600)
+	if got := l.wan.MTU(); got != 1600 {
+		t.Errorf("got MTU %d, want 1600", got)
+	}
+}
+
+// Within a second Send does not ask again; the kernel measures what it lets
+// through.
+func TestMTUChangesWithinASecond(t *testing.T) {
+	t.Parallel()
+	l := newMTULab(t)
+	long := track.Frame{Data: frame(2014, unicast, testEtherType)}
+	steps := []struct {
+		mtu  int
+		wait time.Duration
+		sent bool
+	}{
+		{1500, 0, false},            // asks
+		{2000, mtuLife - 1, false},  // goes by the answer
+		{2000, 1, true},             // asks
+		{1999, mtuLife / 2, false},  // short enough by the answer; the kernel refuses it
+		{2000, 0, true},             // and takes it
+		{1500, mtuLife, false},      // likewise
+		{1500, 10 * mtuLife, false}, // likewise
+	}
+	for i, step := range steps {
+		l.setMTU(t, step.mtu)
+		l.now = l.now.Add(step.wait)
+		if sent := l.passes(t, long); sent != step.sent {
+			t.Errorf("step %d, MTU %d: sent %v", i, step.mtu, sent)
 		}
+	}
+}
+
+func TestLongFramesAllocateNothing(t *testing.T) {
+	l := newMTULab(t)
+	frames := make([]track.Frame, bridge.BatchSize)
+	batch := pointers(frames)
+	for i := range frames {
+		frames[i].Data = frame(2014, unicast, testEtherType)
+	}
+	allocs := testing.AllocsPerRun(100, func() {
+		for i := range frames {
+			frames[i].Verdict = track.Forward
+		}
+		check(t, l.wan.Send(batch))
+		if frames[0].Reason != track.ReasonEgressMTU {
+			t.Fatal(frames[0].Reason)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("got %v allocations per batch, want 0", allocs)
 	}
 }

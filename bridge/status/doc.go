@@ -9,5 +9,5 @@
 //	GET /version        which program answers
 //
 // A request that is none of these gets {"error": "..."} with status 404, 405
-// or 400. The socket changes nothing in the box.
+// or 400; one too many at a time gets it with status 503. The socket changes nothing in the box.
 package status

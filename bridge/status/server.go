@@ -3,11 +3,11 @@ package status
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/grewire/grewire/track"
@@ -18,12 +18,17 @@ import (
 const (
 	maxConnections = 64
 	maxStreams     = 32 // of them, readers of events
+	maxLists       = 4  // of them, being sent a list, which is in memory meanwhile
 	maxHeader      = 8 << 10
 
 	requestTimeout = 10 * time.Second
 	replyTimeout   = 30 * time.Second
-	eventTimeout   = 10 * time.Second
+	readerTimeout  = 10 * time.Second // with a reader of events or of a list that takes nothing
 	stopTimeout    = 2 * time.Second
+	// listTimeout is how long a request for a list waits for its turn: longer
+	// than a client that takes nothing can hold up others (readerTimeout), and
+	// short enough that the refusal still gets out (replyTimeout).
+	listTimeout = 20 * time.Second
 )
 
 // Source is what the control socket tells about.
@@ -52,7 +57,10 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	streams  chan struct{} // a token for each reader of events
+	lists    chan struct{} // a token for each list that is being sent
+	building sync.Mutex    // held while a list is made
 	patience time.Duration // with a reader that takes nothing
+	turn     time.Duration // how long a list waits for its token
 }
 
 // Listen makes the socket: its directory if that is missing, mode 0660, in
@@ -67,7 +75,10 @@ func Listen(o Options) (*Server, error) {
 }
 
 func newServer(o Options, listener net.Listener) *Server {
-	s := &Server{options: o, listener: newLimited(listener, maxConnections), streams: make(chan struct{}, maxStreams), patience: eventTimeout}
+	s := &Server{
+		options: o, listener: newLimited(listener, maxConnections), patience: readerTimeout, turn: listTimeout,
+		streams: make(chan struct{}, maxStreams), lists: make(chan struct{}, maxLists),
+	}
 	s.http = &http.Server{
 		Handler:        s.handler(),
 		ReadTimeout:    requestTimeout,
@@ -105,8 +116,8 @@ func (s *Server) Close() error { return s.listener.Close() }
 func (s *Server) handler() http.Handler {
 	source := s.options.Source
 	routes := map[string]http.HandlerFunc{
-		"/calls":        reply(func() any { return orEmpty(source.Calls()) }),
-		"/expectations": reply(func() any { return orEmpty(source.Expectations()) }),
+		"/calls":        list(s, source.Calls),
+		"/expectations": list(s, source.Expectations),
 		"/stats":        reply(source.Stats),
 		"/version":      reply(func() any { return s.options.Version }),
 		"/events":       s.events,
@@ -128,14 +139,6 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// orEmpty keeps an empty list from being written as null.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}
-
 func reply(answer func() any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -154,51 +157,4 @@ func refuse(w http.ResponseWriter, code int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(problem{message})
-}
-
-// events streams events until the client leaves, the box stops, or the client
-// takes nothing for too long.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients read events already", maxStreams))
-		return
-	}
-	events, cancel := s.options.Source.Subscribe()
-	defer cancel()
-	if err := s.stream(w, r, events); err != nil && r.Context().Err() == nil {
-		s.options.Log.Warn("a reader of events was too slow and is cut off", "error", err)
-	}
-}
-
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, events <-chan track.Event) error {
-	control := http.NewResponseController(w)
-	send := func(write func() error) error {
-		return errors.Join(control.SetWriteDeadline(time.Now().Add(s.patience)), write(), control.Flush())
-	}
-	// The deadline for the request would end the stream with it.
-	if err := control.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/jsonl")
-	// The client sees the reply once the subscription holds.
-	if err := send(func() error { return nil }); err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(w)
-	for {
-		select {
-		case <-r.Context().Done():
-			return nil
-		case event, more := <-events:
-			if !more {
-				return nil
-			}
-			if err := send(func() error { return encoder.Encode(event) }); err != nil {
-				return err
-			}
-		}
-	}
 }

@@ -45,12 +45,15 @@ func (f *fakeSource) Subscribe() (<-chan track.Event, func()) {
 }
 
 // running serves source on a new socket until the test ends.
-func running(t *testing.T, source Source) (socket string, stop func()) {
+func running(t *testing.T, source Source, change ...func(*Server)) (socket string, stop func()) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "run", "s.sock")
 	server, err := Listen(Options{Socket: socket, Source: source, Version: "v1", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, c := range change {
+		c(server)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)

@@ -1,0 +1,10 @@
+package bridge
+
+import "github.com/grewire/grewire/track"
+
+// HubBacklog is how many events a subscriber may be behind.
+const HubBacklog = hubBacklog
+
+// Cycle carries one batch of frames that come in by side, as the worker of
+// that side does over and over.
+func (b *Box) Cycle(side track.Side) error { return b.workers[side].cycle() }

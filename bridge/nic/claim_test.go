@@ -1,0 +1,27 @@
+package nic
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestTake(t *testing.T) {
+	first, err := Take("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Take("lo"); err == nil || !strings.Contains(err.Error(), "another grewire") {
+		t.Errorf("a second claim: %v, want that another grewire has it", err)
+	}
+	if err := first.Release(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Take("lo")
+	if err != nil {
+		t.Fatalf("after the release: %v", err)
+	}
+	again.Release()
+	if _, err := Take("none-such"); err == nil {
+		t.Error("a NIC that does not exist can be claimed")
+	}
+}
