@@ -282,7 +282,7 @@ func spoofRequests(w *tracktest.World, n int) {
 }
 
 func TestSpoofedRequestsTakeHalfOfTheCalls(t *testing.T) {
-	w := tracktest.New(t)
+	w := tracktest.New(t, func(o *track.Options) { o.Limits.Connections = 1024 }) // room for all that are spoofed
 	spoofRequests(w, 20)
 	wantUsed(t, w, "calls", w.Options.Limits.Calls/2)
 	if reached := eventsOf(w, track.EventLimitReached); len(reached) != 1 || reached[0].Cause != "calls" {

@@ -86,7 +86,8 @@ var (
 				Anomalies: map[string]uint64{"gre-header": 2},
 				Limits:    map[string]track.Use{"calls": {Used: 2, Limit: 65536}, "connections": {Used: 1, Limit: 16384}},
 			},
-			Ports: map[string]portStats{"lan": {NIC: "eth0", MTU: 1500, Received: 3, Sent: 1}, "wan": {NIC: "eth1", MTU: 1500, Received: 2, Sent: 3, KernelDrops: 9}},
+			EventsMissed: 6,
+			Ports:        map[string]portStats{"lan": {NIC: "eth0", MTU: 1500, Received: 3, Sent: 1}, "wan": {NIC: "eth1", MTU: 1500, Received: 2, Sent: 3, KernelDrops: 9}},
 		},
 		events: allEvents(),
 	}

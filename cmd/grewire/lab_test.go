@@ -159,11 +159,26 @@ func TestLabCable(t *testing.T) {
 	for name, args := range map[string][]string{"UDP to the WAN": {"-u", "-b", "200M"}, "UDP to the LAN": {"-u", "-b", "200M", "-R"}} {
 		r := b.iperf(append(forLoad(), args...)...).End.UDP
 		t.Logf("%s: %.0f of %.0f datagrams lost", name, r.Lost, r.Packets)
-		if r.Packets == 0 || r.Lost > r.Packets/100 {
+		if r.Packets == 0 || r.Lost > r.Packets/20 { // a busy receiver loses some by itself
 			t.Errorf("%s: %.0f of %.0f datagrams lost", name, r.Lost, r.Packets)
 		}
 	}
+	b.checkNothingLost()
 	b.stop()
+}
+
+// checkNothingLost asks the box whether every frame that came in by one port
+// left by the other.
+func (b *labBox) checkNothingLost() {
+	b.t.Helper()
+	var stats boxStats
+	b.ask(&stats, "stats")
+	lan, wan := stats.Ports["lan"], stats.Ports["wan"]
+	b.t.Logf("lan: %d received, %d sent, %d dropped by the kernel; wan: %d, %d, %d",
+		lan.Received, lan.Sent, lan.KernelDrops, wan.Received, wan.Sent, wan.KernelDrops)
+	if stats.Dropped != 0 || lan.Received == 0 || wan.Received == 0 {
+		b.t.Errorf("the box dropped %d of %d frames: %v", stats.Dropped, stats.Frames, stats.Reasons)
+	}
 }
 
 func lastLine(text string) string {

@@ -84,9 +84,9 @@ func newPlayer(options track.Options, sides *capture.Sides, printer replayPrinte
 	return p
 }
 
-// event keeps the calls that end: the engine forgets them.
+// event keeps the calls that end or are refused: the engine forgets them.
 func (p *player) event(e track.Event) {
-	if e.Kind == track.EventCallEnded {
+	if e.Kind == track.EventCallEnded || e.Kind == track.EventCallRefused {
 		p.ended = append(p.ended, *e.Call)
 	}
 }

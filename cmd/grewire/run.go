@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,7 +33,10 @@ func (p *program) runBox(ctx context.Context, args []string) int {
 	if err != nil {
 		return p.misconfigured("run", err)
 	}
-	log := newLogger(p.err, &conf.Log)
+	lines := newLogWriter(p.err)
+	defer lines.Close(logPatience)
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
+	log := newLogger(lines, &conf.Log)
 	if err := ready(conf, log); err != nil {
 		return p.failed("run", err)
 	}
@@ -41,6 +45,9 @@ func (p *program) runBox(ctx context.Context, args []string) int {
 	}
 	return exitOK
 }
+
+// logPatience is how long a box that stops waits for who reads its log.
+const logPatience = time.Second
 
 func newLogger(to io.Writer, c *config.Log) *slog.Logger {
 	options := &slog.HandlerOptions{Level: c.Level}
@@ -82,7 +89,7 @@ func carry(ctx context.Context, conf *config.Config, log *slog.Logger) error {
 		return errors.Join(err, server.Close())
 	}
 	defer box.close()
-	finishLog := followEvents(hub, log)
+	finishLog := followEvents(hub, log, clock)
 	frames := bridge.NewBox(bridge.Options{
 		LAN: box.ports[track.LAN], WAN: box.ports[track.WAN], Engine: box.engine, Clock: clock,
 		OnLink: func(side track.Side, up bool) { hub.Publish(linkEvent(clock(), box.ports[side].Name(), up)) },
@@ -111,20 +118,29 @@ type runningBox struct {
 	engine *bridge.Engine
 	hub    *bridge.Hub
 	ports  [2]*afpacket.Port
+	claims []*nic.Claim
 }
 
 var _ status.Source = (*runningBox)(nil)
 
 func (b *runningBox) open(conf *config.Config) error {
 	for side, name := range map[track.Side]string{track.LAN: conf.Bridge.LAN, track.WAN: conf.Bridge.WAN} {
-		port, err := afpacket.Open(name, afpacket.Options{})
-		if err != nil {
+		if err := b.openPort(side, name); err != nil {
 			b.close()
 			return err
 		}
-		b.ports[side] = port
 	}
 	return nil
+}
+
+func (b *runningBox) openPort(side track.Side, name string) error {
+	claim, err := nic.Take(name)
+	if err != nil {
+		return err
+	}
+	b.claims = append(b.claims, claim)
+	b.ports[side], err = afpacket.Open(name, afpacket.Options{})
+	return err
 }
 
 func (b *runningBox) close() {
@@ -132,6 +148,9 @@ func (b *runningBox) close() {
 		if port != nil {
 			port.Close()
 		}
+	}
+	for _, claim := range b.claims {
+		_ = claim.Release()
 	}
 }
 
@@ -146,7 +165,7 @@ func (b *runningBox) Subscribe() (<-chan track.Event, func()) { return b.hub.Sub
 
 // Stats implements status.Source.
 func (b *runningBox) Stats() any {
-	s := boxStats{Stats: b.engine.Stats(), Ports: make(map[string]portStats)}
+	s := boxStats{Stats: b.engine.Stats(), EventsMissed: b.hub.Missed(), Ports: make(map[string]portStats)}
 	for side, port := range b.ports {
 		n := port.Stats()
 		s.Ports[track.Side(side).String()] = portStats{
@@ -155,42 +174,4 @@ func (b *runningBox) Stats() any {
 		}
 	}
 	return s
-}
-
-// followEvents logs events in a goroutine of its own: a log that blocks must
-// not hold up frames. The returned function waits until what happened so far
-// is logged.
-func followEvents(hub *bridge.Hub, log *slog.Logger) (finish func()) {
-	events, cancel := hub.Subscribe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for e := range events {
-			logEvent(log, &e)
-		}
-	}()
-	return func() { cancel(); <-done }
-}
-
-// logEvent logs an event: in words, and as JSON has it.
-func logEvent(log *slog.Logger, e *track.Event) {
-	level := slog.LevelInfo
-	switch e.Kind {
-	case track.EventLimitReached, track.EventLinkDown, track.EventControlDesync:
-		level = slog.LevelWarn
-	}
-	if !log.Enabled(context.Background(), level) {
-		return
-	}
-	line, err := json.Marshal(e)
-	var row eventRow
-	if err = errors.Join(err, json.Unmarshal(line, &row)); err != nil {
-		log.Error("an event cannot be shown", "event", e.Kind.String(), "error", fmt.Sprint(err))
-		return
-	}
-	attributes := []slog.Attr{slog.String("event", e.Kind.String())}
-	if _, isJSON := log.Handler().(*slog.JSONHandler); isJSON {
-		attributes = append(attributes, slog.Any("detail", json.RawMessage(line)))
-	}
-	log.LogAttrs(context.Background(), level, row.text(), attributes...)
 }

@@ -6,13 +6,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/bridge/bridgetest"
+	"github.com/grewire/grewire/config"
 	"github.com/grewire/grewire/track"
 )
 
@@ -158,34 +159,28 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// TestEventLog: events are logged in words, and in JSON in full.
-func TestEventLog(t *testing.T) {
-	var text, object strings.Builder
-	for _, e := range allEvents() {
-		logEvent(slog.New(slog.NewTextHandler(&text, nil)), &e)
-		logEvent(slog.New(slog.NewJSONHandler(&object, nil)), &e)
+// TestRunningBoxStats: the box tells what its ports and its hub count.
+func TestRunningBoxStats(t *testing.T) {
+	lab := bridgetest.New(t)
+	top, err := bridgetest.Inline(lab)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if n := strings.Count(text.String(), "\n"); n != len(allEvents()) || !strings.Contains(text.String(), "level=WARN msg=\"link-down (eth0)\" event=link-down") {
-		t.Errorf("%d lines:\n%s", n, text.String())
+	conf := config.Default()
+	conf.Bridge.LAN, conf.Bridge.WAN = bridgetest.LANNIC, bridgetest.WANNIC
+	box := &runningBox{hub: new(bridge.Hub), engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {})}
+	if err := top.Box.Do(func() error { return box.open(&conf) }); err != nil {
+		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(object.String()), "\n")
-	for i, line := range lines {
-		var entry struct {
-			Event  string
-			Detail json.RawMessage
-		}
-		want, err := json.Marshal(allEvents()[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Event != allEvents()[i].Kind.String() || string(entry.Detail) != string(want) {
-			t.Errorf("%s: %v", line, err)
-		}
+	defer box.close()
+	const more = 5
+	events, cancel := box.Subscribe()
+	defer cancel()
+	for range cap(events) + more {
+		box.hub.Publish(track.Event{})
 	}
-	silent := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelError}))
-	before := text.Len()
-	logEvent(silent, &track.Event{Kind: track.EventLinkDown})
-	if text.Len() != before {
-		t.Error("an event is logged below the level")
+	s := box.Stats().(boxStats)
+	if s.EventsMissed != more || s.Ports["lan"].NIC != bridgetest.LANNIC || s.Ports["wan"].NIC != bridgetest.WANNIC {
+		t.Errorf("stats %+v, want %d events missed", s, more)
 	}
 }

@@ -14,7 +14,10 @@ import (
 // boxStats is what the running box answers to GET /stats.
 type boxStats struct {
 	bridge.Stats
-	Ports map[string]portStats `json:"ports"` // by side
+	// EventsMissed counts what readers of events, the log among them, were too
+	// slow for.
+	EventsMissed uint64               `json:"events_missed"`
+	Ports        map[string]portStats `json:"ports"` // by side
 }
 
 // portStats are the counters of a NIC.
@@ -57,6 +60,9 @@ func printStats(out io.Writer, answer []byte) error {
 		fmt.Fprintf(table, "%s\t%d\t%d\n", printable(limit), s.Limits[limit].Used, s.Limits[limit].Limit)
 	}
 	printAnomalies(table, s.Anomalies)
+	if s.EventsMissed > 0 {
+		fmt.Fprintf(table, "\nEVENTS MISSED\n%d\n", s.EventsMissed)
+	}
 	return table.Flush()
 }
 
