@@ -79,6 +79,8 @@ type Call struct {
 	WANToLAN  Traffic   `json:"wan_to_lan"`
 	Lost      uint64    `json:"lost"`      // sequence gaps not filled yet, both ways
 	Reordered uint64    `json:"reordered"` // packets that came late, both ways
+	Repeated  uint64    `json:"repeated"`  // packets that came twice, or too late to tell, both ways
+	Jumps     uint64    `json:"jumps"`     // steps of the sequence number too far to be loss, both ways
 	Control   Control   `json:"control"`
 }
 

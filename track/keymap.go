@@ -37,7 +37,7 @@ func (e *keyEntry) take(p *wire.Packet, now Time) (first bool) {
 	e.packets++
 	e.bytes += uint64(p.IPLength)
 	e.last = now
-	if p.HasSeq && p.Faults == 0 {
+	if p.HasSeq {
 		e.sequence.packet(p.Seq)
 	}
 	if p.Faults != 0 {

@@ -245,9 +245,11 @@ func TestScenario096_IDScan(t *testing.T) {
 	wantUp(t, call)
 }
 
-// lossOf sends the client's GRE with these sequence numbers and returns what
-// is counted of it.
-func lossOf(t *testing.T, numbers ...uint32) (lost, reordered uint64) {
+// sequenceCounts are what is counted of the sequence numbers of a call.
+type sequenceCounts struct{ lost, reordered, repeated, jumps uint64 }
+
+// countsOf sends the client's GRE with these sequence numbers.
+func countsOf(t *testing.T, numbers ...uint32) sequenceCounts {
 	t.Helper()
 	w := tracktest.New(t)
 	call := w.Dial(w.Client, w.Server).OutCall(7, 9)
@@ -259,34 +261,34 @@ func lossOf(t *testing.T, numbers ...uint32) (lost, reordered uint64) {
 	if got.LANToWAN.Packets != uint64(len(numbers)) {
 		t.Errorf("%d packets, want %d", got.LANToWAN.Packets, len(numbers))
 	}
-	return got.Lost, got.Reordered
+	return sequenceCounts{got.Lost, got.Reordered, got.Repeated, got.Jumps}
 }
 
 // lost counts the gaps not filled yet; a late packet fills its gap and counts
 // as reordered. A jump too far to be loss counts as neither.
 func TestScenario097_SequenceNumbers(t *testing.T) {
 	for _, s := range []struct {
-		name            string
-		numbers         []uint32
-		lost, reordered uint64
+		name    string
+		numbers []uint32
+		want    sequenceCounts
 	}{
-		{"in order", []uint32{0, 1, 2, 3}, 0, 0},
-		{"gap", []uint32{0, 1, 5, 6}, 3, 0},
-		{"late", []uint32{0, 1, 3, 2, 4}, 0, 1},
-		{"two late", []uint32{0, 4, 1, 3, 5}, 1, 2},
-		{"replay", []uint32{0, 1, 2, 1, 1, 2, 0}, 0, 0},
-		{"replay does not fill a gap", []uint32{0, 1, 5, 1, 1, 5}, 3, 0},
-		{"wrap", []uint32{math.MaxUint32 - 1, math.MaxUint32, 0, 1}, 0, 0},
-		{"loss across the wrap", []uint32{math.MaxUint32 - 1, 1, math.MaxUint32}, 1, 1},
-		{"far jump", []uint32{0, 1, 1 << 24, 1<<24 + 1}, 0, 0},
-		{"far jump back", []uint32{1 << 24, 1<<24 + 1, 0, 1, 2}, 0, 0},
-		{"start in the middle", []uint32{500, 501}, 0, 0},
-		{"before the first seen", []uint32{500, 499, 501}, 0, 0},
-		{"before the first seen, with a gap open", []uint32{500, 502, 499}, 1, 0},
+		{"in order", []uint32{0, 1, 2, 3}, sequenceCounts{0, 0, 0, 0}},
+		{"gap", []uint32{0, 1, 5, 6}, sequenceCounts{3, 0, 0, 0}},
+		{"late", []uint32{0, 1, 3, 2, 4}, sequenceCounts{0, 1, 0, 0}},
+		{"two late", []uint32{0, 4, 1, 3, 5}, sequenceCounts{1, 2, 0, 0}},
+		{"replay", []uint32{0, 1, 2, 1, 1, 2, 0}, sequenceCounts{0, 0, 4, 0}},
+		{"replay does not fill a gap", []uint32{0, 1, 5, 1, 1, 5}, sequenceCounts{3, 0, 3, 0}},
+		{"wrap", []uint32{math.MaxUint32 - 1, math.MaxUint32, 0, 1}, sequenceCounts{0, 0, 0, 0}},
+		{"loss across the wrap", []uint32{math.MaxUint32 - 1, 1, math.MaxUint32}, sequenceCounts{1, 1, 0, 0}},
+		{"far jump", []uint32{0, 1, 1 << 24, 1<<24 + 1}, sequenceCounts{0, 0, 0, 1}},
+		{"far jump back", []uint32{1 << 24, 1<<24 + 1, 0, 1, 2}, sequenceCounts{0, 0, 0, 1}},
+		{"start in the middle", []uint32{500, 501}, sequenceCounts{0, 0, 0, 0}},
+		{"before the first seen", []uint32{500, 499, 501}, sequenceCounts{0, 0, 1, 0}},
+		{"before the first seen, with a gap open", []uint32{500, 502, 499}, sequenceCounts{1, 0, 1, 0}},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			if lost, reordered := lossOf(t, s.numbers...); lost != s.lost || reordered != s.reordered {
-				t.Errorf("%d lost, %d reordered; want %d and %d", lost, reordered, s.lost, s.reordered)
+			if got := countsOf(t, s.numbers...); got != s.want {
+				t.Errorf("%+v, want %+v", got, s.want)
 			}
 		})
 	}

@@ -115,6 +115,8 @@ func (out *Call) add(from Side, e *keyEntry) {
 	*traffic = Traffic{Packets: e.packets, Bytes: e.bytes}
 	out.Lost += uint64(e.sequence.lost)
 	out.Reordered += uint64(e.sequence.reordered)
+	out.Repeated += uint64(e.sequence.repeated)
+	out.Jumps += uint64(e.sequence.jumps)
 }
 
 // traffic returns the key map's entry for the call's GRE that comes in by

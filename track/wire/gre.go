@@ -74,7 +74,7 @@ func (p *Packet) enhancedGRE(data []byte, flags uint16) {
 		p.Ack, p.HasAck = p.word(data, &header)
 	}
 	p.Payload = p.L4 + uint32(min(header, len(data)))
-	if header+payload > len(data) && !p.Fragment {
+	if header+payload != len(data) && !p.Fragment {
 		p.Faults |= FaultLength
 	}
 }

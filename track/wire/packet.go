@@ -65,7 +65,8 @@ type Faults uint8
 const (
 	// FaultFlags: C, R, s, Recur or the reserved flags are not zero.
 	FaultFlags Faults = 1 << iota
-	// FaultLength: the payload length says more than the IP length holds.
+	// FaultLength: the payload length is not what the IP length leaves: more
+	// lies, less hides octets behind the payload.
 	FaultLength
 	// FaultNoSequence: there is payload, but no sequence number.
 	FaultNoSequence

@@ -260,7 +260,7 @@ func greRows() []row {
 		greRow("ack only", "2081 880b 0000 abcd 21222324", 12, 0, withAck),
 		greRow("neither", "2001 880b 0000 abcd", 8, 0),
 		greRow("data of length 0", "3001 880b 0000 abcd 11121314", 12, 0, withSeq),
-		greRow("trailer within IP", "3001 880b 0001 abcd 11121314 ff0304", 12, 0, withSeq),
+		greRow("trailer within IP", "3001 880b 0001 abcd 11121314 ff0304", 12, wire.FaultLength, withSeq),
 		greRow("C", "b001 880b 0000 abcd 11121314", 12, wire.FaultFlags, withSeq),
 		greRow("R", "7001 880b 0000 abcd 11121314", 12, wire.FaultFlags, withSeq),
 		greRow("s", "3801 880b 0000 abcd 11121314", 12, wire.FaultFlags, withSeq),
