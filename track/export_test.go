@@ -1,5 +1,10 @@
 package track
 
+import "reflect"
+
+// KeyEntrySize is what the key map holds for a direction, in octets.
+var KeyEntrySize = reflect.TypeFor[keyEntry]().Size()
+
 // TableSizes returns the number of entries of the tables that Usage does not
 // show: hosts, and the key map.
 func (t *Tracker) TableSizes() (hosts, keys int) {

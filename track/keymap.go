@@ -15,8 +15,7 @@ type keyEntry struct {
 	call             ref
 	lanPort, wanPort uint16 // of the control connection, whose addresses are the key's
 	packets, bytes   uint64
-	last             Time   // when the last packet came
-	faults           uint32 // packets whose header is not as RFC 2637 wants it
+	last             Time // when the last packet came
 	sequence         sequence
 }
 
@@ -39,9 +38,6 @@ func (e *keyEntry) take(p *wire.Packet, now Time) (first bool) {
 	e.last = now
 	if p.HasSeq {
 		e.sequence.packet(p.Seq)
-	}
-	if p.Faults != 0 {
-		e.faults++
 	}
 	return first
 }

@@ -4,8 +4,8 @@ package track
 // anywhere and grow by one per packet with payload (RFC 2637, section 4.1).
 // Packets are never dropped for their number; they are counted.
 type sequence struct {
-	top       uint32 // the highest number seen
 	seen      uint64 // bit n: top-n was seen; 0 before the first
+	top       uint32 // the highest number seen
 	lost      uint32 // numbers skipped and not seen since
 	reordered uint32 // numbers seen late, each filling a gap
 	repeated  uint32 // numbers seen twice, or too late to tell
