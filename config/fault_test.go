@@ -52,12 +52,12 @@ func runFaultCases(t *testing.T, cases []faultCase, refused []feature) {
 func TestSyntax(t *testing.T) {
 	runFaultCases(t, []faultCase{
 		{"[bridge]\nlan = = 'x'\n[oops]\n", []string{`2: bridge.lan ~ expected value but found '='`}},
-		{"[bridge]\nlan = 'a'\nlan = 'b'\n", []string{`3: bridge.lan ~ already been defined`}},
+		{"[bridge]\nlan = 'a'\nlan = 'b'\n", []string{"1: bridge.wan ~ missing", `3: bridge.lan ~ already been defined`}},
 		{"[bridge]\n\n[bridge]\n", []string{`3: bridge ~ already been defined`}},
 		{"[bridge]\r\nlan = 'a\r\nwan = 'b'\r\n", []string{`2: bridge.lan ~ cannot contain newlines`}},
 		{"[bridge]\nlan = \"a", []string{`2: bridge.lan ~ unexpected EOF`}},
 		{"[policy]\nclients = [\n'10.0.0.0/8'\n'192.0.2.1'\n]", []string{`4: policy.clients ~ expected a comma`}},
-		{"[limits]\ncalls = 99999999999999999999\n", []string{`2: limits.calls ~ out of range`}},
+		{nics + "[limits]\ncalls = 99999999999999999999\n", []string{`4: limits.calls ~ out of range`}},
 		{"a = 1\n\n\xff\n", []string{`3:  ~ byte 0xff is not UTF-8`}},
 		{"\xff\xfe[\x00a\x00]\x00", []string{`1:  ~ byte 0xff is not UTF-8`}},
 		{"a\x00b", []string{`1:  ~ NULL bytes`}},
@@ -67,6 +67,27 @@ func TestSyntax(t *testing.T) {
 		{"x = [\n[\n" + strings.Repeat("{a.a.a=", 9), []string{`3:  ~ more than 16 levels`}},
 		{strings.Repeat("#", MaxSize+1), []string{`1:  ~ larger than 1048576 bytes`}},
 	}, notYet)
+}
+
+// TestFaultsBeside: a number too large or a key that comes twice keeps no other
+// fault from being reported, and makes up none.
+func TestFaultsBeside(t *testing.T) {
+	const huge = "99999999999999999999"
+	runFaultCases(t, []faultCase{
+		{nics + "[limits]\ncalls = " + huge + "\nfoo = 1\n[log]\nlevel = 'x'", []string{"4: limits.calls ~ out of range", "5: limits.foo ~ unknown key", "7: log.level ~ "}},
+		{nics + "[limits]\ncalls = " + huge + "\nconnections = " + huge + "\n", []string{"4: limits.calls ~ out of range", "5: limits.connections ~ out of range"}},
+		{nics + "[limits]\ncalls = 1\ncalls = 2\nfoo = 1", []string{"5: limits.calls ~ already been defined", "6: limits.foo ~ unknown key"}},
+		{nics + "[log]\nlevel = 'x'\nlevel = 'y'", []string{"4: log.level ~ ", "5: log.level ~ already been defined"}},
+		{nics + "[limits]\nfoo = 1\n[log]\n[limits]\nbar = [\n1]\n[policy]\ngre = 'x'", []string{"4: limits.foo ~ unknown key", "6: limits ~ already been defined", "10: policy.gre ~ "}},
+		{"[log]\n\n[bridge]\nlan = 'a'\n[log]\n[bridge]\nwan = 'b'", []string{"5: log ~ already been defined", "6: bridge ~ already been defined"}},
+		{nics + "policy.clients = [\n1,\n" + huge + ",\n]\nlog.level = 'x'", []string{"5: policy.clients ~ out of range", "7: log.level ~ "}},
+		{nics + "log = {level = 'x', level = 'y'}\nfoo = 1", []string{"3: log.level ~ already been defined", "4: foo ~ unknown key"}},
+		{nics + "x = " + huge + "\ny = = 1\n", []string{"3: x ~ out of range", "4: y ~ expected value"}},
+	}, nil)
+	_, err := Parse("many.toml", []byte(nics+strings.Repeat("x = 1\n", 1000)))
+	if faults, ok := errors.AsType[Faults](err); !ok || len(faults) != maxRounds {
+		t.Errorf("%d faults of a key that comes 1000 times, want %d", len(faults), maxRounds)
+	}
 }
 
 func TestUnknownKeys(t *testing.T) {

@@ -60,14 +60,20 @@ func read(path string) ([]byte, error) {
 // parse is Parse with the features that are to be refused, and without the
 // rules that are to be left out.
 func parse(name string, data []byte, refused []feature, without map[string]bool) (*Config, error) {
-	tree, places, fault := readTOML(data)
-	if fault != nil {
-		fault.File = name
-		return nil, Faults{*fault}
+	tree, places, faults := readTOML(data)
+	for i := range faults {
+		faults[i].File = name
+	}
+	if tree == nil {
+		faults.sort()
+		return nil, faults
 	}
 	c := Default()
 	schema := c.schema()
-	doc := &document{file: name, notYet: refused, known: keysOf("", schema), blamed: make(map[string]bool)}
+	doc := &document{file: name, notYet: refused, known: keysOf("", schema), faults: faults, blamed: make(map[string]bool)}
+	for _, fault := range faults {
+		doc.blamed[fault.Key] = true
+	}
 	schema.set(value{raw: tree, place: places, doc: doc})
 	c.checkRules(doc, places, without)
 	if len(doc.faults) > 0 {
@@ -77,28 +83,38 @@ func parse(name string, data []byte, refused []feature, without map[string]bool)
 	return &c, nil
 }
 
-// readTOML returns the values of a text and their places, or the one fault
-// that keeps it from being read.
-func readTOML(data []byte) (map[string]any, *place, *Fault) {
+// readTOML returns the values of a text and their places, without the
+// statements that are at fault; no values where a fault keeps the whole from
+// being read.
+func readTOML(data []byte) (map[string]any, *place, Faults) {
 	if len(data) > MaxSize {
-		return nil, nil, &Fault{Line: 1, Message: fmt.Sprintf("larger than %d bytes, which no configuration is", MaxSize)}
+		return nil, nil, Faults{{Line: 1, Message: fmt.Sprintf("larger than %d bytes, which no configuration is", MaxSize)}}
 	}
 	if at := invalidUTF8(data); at >= 0 {
 		line := 1 + bytes.Count(data[:at], []byte("\n"))
-		return nil, nil, &Fault{Line: line, Message: fmt.Sprintf("byte 0x%02x is not UTF-8 text; is this a TOML file?", data[at])}
+		return nil, nil, Faults{{Line: line, Message: fmt.Sprintf("byte 0x%02x is not UTF-8 text; is this a TOML file?", data[at])}}
 	}
 	// The library counts a CRLF line end as the line before or the line after,
 	// by the kind of error.
 	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
-	places, err := locate(text)
-	if err != nil {
-		return nil, nil, syntaxFault(text, err)
+	var faults Faults
+	for range maxRounds {
+		places, err := locate(text)
+		var tree map[string]any
+		if err == nil {
+			tree, err = decode(text)
+		}
+		if err == nil {
+			return tree, places, faults
+		}
+		faults = append(faults, *syntaxFault(text, err))
+		rest, ok := withoutStatement(text, err)
+		if !ok {
+			break
+		}
+		text = rest
 	}
-	tree, err := decode(text)
-	if err != nil {
-		return nil, nil, syntaxFault(text, err)
-	}
-	return tree, places, nil
+	return nil, nil, faults
 }
 
 // invalidUTF8 returns the offset of the first byte that is not UTF-8, or -1.

@@ -28,6 +28,19 @@ func (t LinkType) check() error {
 	return fmt.Errorf("link type %d is not supported; Ethernet (1), Linux cooked (113, 276) and raw IP (101, 228, 229) are", uint32(t))
 }
 
+// written returns the link type under which packets of type t are written.
+// Raw IP is written as DLT_RAW's number on Linux: libpcap, which wants one link
+// type in a file, compares the 101 of a second interface with the 12 that it
+// made of the first, and then refuses the file. 228 and 229 would be two types
+// where IPv4 and IPv6 are mixed.
+func (t LinkType) written() LinkType {
+	switch t {
+	case LinkRaw, linkRawOpenBSD:
+		return linkRawBSD
+	}
+	return t
+}
+
 const (
 	sllLength  = 16
 	sll2Length = 20

@@ -104,7 +104,7 @@ func (f *ngFile) block() (kind uint32, body []byte, err error) {
 	if total < 12 || total%4 != 0 {
 		return 0, nil, fmt.Errorf("a block of type %#x says it is %d octets long: the file is damaged here", kind, total)
 	}
-	body, err = f.body(kind, total-12)
+	body, err = f.body(kind, total)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -136,7 +136,10 @@ func (f *ngFile) byteOrder() error {
 	return fmt.Errorf("a section's byte order mark is % x", magic)
 }
 
-func (f *ngFile) body(kind, length uint32) ([]byte, error) {
+// body reads what is in a block of total octets, between the 8 in front and the
+// 4 behind.
+func (f *ngFile) body(kind, total uint32) ([]byte, error) {
+	length := total - 12
 	switch kind {
 	case blockSection, blockInterface, blockEnhanced, blockPacket, blockSimple:
 	default:
@@ -146,8 +149,8 @@ func (f *ngFile) body(kind, length uint32) ([]byte, error) {
 		}
 		return nil, err
 	}
-	if length > maxBlock {
-		return nil, fmt.Errorf("a block of type %#x says it is %d octets long, more than %d", kind, length, maxBlock)
+	if total > maxBlock {
+		return nil, fmt.Errorf("a block of type %#x says it is %d octets long, more than %d", kind, total, maxBlock)
 	}
 	f.buf = grow(f.buf, int(length))
 	return f.buf, readFull(f.in, f.buf)

@@ -71,6 +71,8 @@ type Sides struct {
 	given    map[mac]bool // rule 2, with prefixes
 	hosts    map[host]flow.Side
 	stations map[mac]sideSet
+
+	matched, judged uint64 // frames from the LAN by rule 2, and all by rule 2
 }
 
 // sideSet is one bit for each side.
@@ -90,7 +92,10 @@ func (s sideSet) only() (flow.Side, bool) {
 func (s *Sides) parseLAN(values []string) error {
 	for _, value := range values {
 		if prefix, err := netip.ParsePrefix(value); err == nil {
-			s.prefixes = append(s.prefixes, prefix.Masked())
+			if err := checkPrefix(prefix); err != nil {
+				return err
+			}
+			s.prefixes = append(s.prefixes, prefix)
 		} else if addr, err := netip.ParseAddr(value); err == nil {
 			s.prefixes = append(s.prefixes, netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
 		} else if hw, err := net.ParseMAC(value); err == nil && len(hw) == len(mac{}) {
@@ -98,6 +103,17 @@ func (s *Sides) parseLAN(values []string) error {
 		} else {
 			return fmt.Errorf("%q is neither an IP prefix like 192.0.2.0/24 nor a MAC address", value)
 		}
+	}
+	return nil
+}
+
+// checkPrefix refuses a prefix of which another was probably meant.
+func checkPrefix(p netip.Prefix) error {
+	switch {
+	case p.Addr().Is4In6():
+		return fmt.Errorf("%q has to be written in IPv4's form", p)
+	case p.Masked() != p:
+		return fmt.Errorf("%q has bits set beyond its length: write %q, or the address alone", p, p.Masked())
 	}
 	return nil
 }
@@ -111,11 +127,20 @@ func (s *Sides) Of(rec *Record) flow.Side {
 		return side
 	}
 	e := endsOf(rec.Data)
-	if s.ruleTwo() {
-		return s.asGiven(&e)
+	if !s.ruleTwo() {
+		return s.asLearnt(&e)
 	}
-	return s.asLearnt(&e)
+	side := s.asGiven(&e)
+	s.judged++
+	if side == flow.LAN {
+		s.matched++
+	}
+	return side
 }
+
+// GivenLAN returns how many of the frames seen by Of were judged by the LAN
+// that the user gave, and how many of those came from it.
+func (s *Sides) GivenLAN() (matched, judged uint64) { return s.matched, s.judged }
 
 func (s *Sides) byInterface(rec *Record) (flow.Side, bool) {
 	var side flow.Side

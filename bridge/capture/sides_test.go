@@ -145,6 +145,30 @@ func TestSurveyRefusesLAN(t *testing.T) {
 	}
 }
 
+// TestSurveySuggestsLAN: of a prefix that means another one it says which.
+func TestSurveySuggestsLAN(t *testing.T) {
+	for lan, want := range map[string]string{
+		"10.77.1.5/24": `write "10.77.1.0/24", or the address alone`, "2001:db8::1/32": `write "2001:db8::/32"`,
+		"::ffff:10.0.0.0/104": "IPv4's form",
+	} {
+		if _, err := capture.NewSurvey([]string{lan}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), lan) {
+			t.Errorf("-lan %q: %v, want %q", lan, err, want)
+		}
+	}
+}
+
+// TestGivenLAN counts what the user's prefixes match.
+func TestGivenLAN(t *testing.T) {
+	file := pcapOf(le, micro, 1, udp(t, "10.0.0.1", "10.0.0.2"), udp(t, "10.0.0.2", "10.0.0.1"), udp(t, "10.0.0.3", "10.0.0.1"))
+	for lan, want := range map[string][2]uint64{"10.0.0.1": {1, 3}, "10.0.0.0/8": {3, 3}, "192.0.2.0/24": {0, 3}, "": {0, 0}} {
+		sides := survey(t, strings.Fields(lan), file)
+		letters(t, sides, file)
+		if matched, judged := sides.GivenLAN(); matched != want[0] || judged != want[1] {
+			t.Errorf("-lan %q: %d of %d frames, want %v", lan, matched, judged, want)
+		}
+	}
+}
+
 // TestSidesOfRealCaptures: in each of them every frame of a dialling client is
 // from the LAN and every one of the server from the WAN.
 func TestSidesOfRealCaptures(t *testing.T) {

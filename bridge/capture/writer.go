@@ -28,7 +28,7 @@ func NewWriter(to io.Writer, t LinkType) (*Writer, error) {
 	if err := w.block(blockSection, endOptions(section)); err != nil {
 		return nil, err
 	}
-	return w, w.declare(t)
+	return w, w.declare(t.written())
 }
 
 // declare writes the interfaces of a link type, in the order of flow.Side.
@@ -50,15 +50,16 @@ func (w *Writer) declare(t LinkType) error {
 // Write writes frame as sent out by side. Of rec it takes the time, the link
 // header and the length; frame is rec.Data, or what became of it.
 func (w *Writer) Write(side flow.Side, rec *Record, frame []byte) error {
-	if _, known := w.first[rec.Link.Type]; !known {
-		if err := w.declare(rec.Link.Type); err != nil {
+	link := rec.Link.Type.written()
+	if _, known := w.first[link]; !known {
+		if err := w.declare(link); err != nil {
 			return err
 		}
 	}
 	header, payload := rec.Link.restore(frame)
 	captured := len(header) + len(payload)
 	stamp := uint64(rec.Time.UnixNano())
-	b := binary.LittleEndian.AppendUint32(w.buf[:0], w.first[rec.Link.Type]+uint32(side))
+	b := binary.LittleEndian.AppendUint32(w.buf[:0], w.first[link]+uint32(side))
 	b = binary.LittleEndian.AppendUint32(b, uint32(stamp>>32))
 	b = binary.LittleEndian.AppendUint32(b, uint32(stamp))
 	b = binary.LittleEndian.AppendUint32(b, uint32(captured))

@@ -54,11 +54,19 @@ func TestLinkTypes(t *testing.T) {
 			if err != io.EOF || len(again) != 1 {
 				t.Fatalf("written: %d frames, %v", len(again), err)
 			}
-			if again[0].Link != got[0].Link || !bytes.Equal(again[0].Data, got[0].Data) {
+			if again[0].Link != asWritten(got[0].Link) || !bytes.Equal(again[0].Data, got[0].Data) {
 				t.Errorf("written back: %+v, want %+v", again[0], got[0])
 			}
 		})
 	}
+}
+
+// asWritten is link as it is read back: raw IP has one of its three numbers.
+func asWritten(link capture.Link) capture.Link {
+	if link.Type == capture.LinkRaw || link.Type == 14 {
+		link.Type = 12
+	}
+	return link
 }
 
 // written writes the records in turn on wan and on lan.
@@ -153,7 +161,7 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("written: %d of %d frames, %v", len(again), len(all), err)
 		}
 		for i := range all {
-			if !bytes.Equal(again[i].Data, all[i].Data) || again[i].Link != all[i].Link || again[i].Length != all[i].Length ||
+			if !bytes.Equal(again[i].Data, all[i].Data) || again[i].Link != asWritten(all[i].Link) || again[i].Length != all[i].Length ||
 				!again[i].Time.Equal(all[i].Time) {
 				t.Fatalf("frame %d: %+v, was %+v", i+1, again[i], all[i])
 			}

@@ -2,6 +2,7 @@ package status
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 )
 
 // ErrNotRunning says that nobody listens on the socket.
@@ -19,19 +21,42 @@ var ErrNotRunning = errors.New("no grewire is running there")
 // maxLine bounds an event on the wire, in bytes.
 const maxLine = 1 << 20
 
+// AnswerTimeout is how long Get waits for an answer unless told otherwise. The
+// longest list takes the box a fraction of it.
+const AnswerTimeout = 30 * time.Second
+
 // Client asks the box behind a control socket.
 type Client struct {
-	Socket string
+	Socket  string
+	Timeout time.Duration // of Get; 0 is AnswerTimeout
 }
 
-// Get asks for a path and decodes the answer into value.
+// silentError says that a box took a request, or let it wait, and did not
+// answer in time.
+type silentError struct {
+	path    string
+	timeout time.Duration
+}
+
+func (e *silentError) Error() string {
+	return fmt.Sprintf("the box gave no answer to %s within %s: it is stopped, stuck or overloaded; see whether its process runs (a stopped one goes on with SIGCONT) and what it logs, or start it anew", e.path, e.timeout)
+}
+
+// Get asks for a path and decodes the answer into value. The error is that of
+// ctx if ctx is done.
 func (c *Client) Get(ctx context.Context, path string, value any) error {
+	silent := &silentError{path, cmp.Or(c.Timeout, AnswerTimeout)}
+	ctx, cancel := context.WithTimeoutCause(ctx, silent.timeout, silent)
+	defer cancel()
 	body, err := c.open(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
 	if err := json.NewDecoder(body).Decode(value); err != nil {
+		if ctx.Err() != nil {
+			return c.explain(ctx, err)
+		}
 		return fmt.Errorf("control socket %s: the answer to %s is not right: %w", c.Socket, path, err)
 	}
 	return nil
@@ -86,6 +111,8 @@ func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 // explain says what to do about a box that cannot be reached.
 func (c *Client) explain(ctx context.Context, err error) error {
 	switch {
+	case errors.As(context.Cause(ctx), new(*silentError)):
+		return fmt.Errorf("control socket %s: %w", c.Socket, context.Cause(ctx))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):

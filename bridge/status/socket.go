@@ -36,17 +36,29 @@ func listen(path string) (*net.UnixListener, error) {
 	}
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("control socket %s: cannot make its directory: %w", path, err)
+		return nil, fmt.Errorf("control socket %s: cannot make its directory: %w", path, advise(dir, err))
 	}
 	unlock, err := lock(dir)
 	if err != nil {
-		return nil, fmt.Errorf("control socket %s: %w", path, err)
+		return nil, fmt.Errorf("control socket %s: %w", path, advise(dir, err))
 	}
 	defer unlock()
 	if err := clearStale(path); err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
 	}
-	return bind(path)
+	listener, err := bind(path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", path, advise(dir, err))
+	}
+	return listener, nil
+}
+
+// advise adds to an error of permission what to do about it.
+func advise(dir string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: create %s for this user (so that it may write there), or set status.socket to another path", err, dir)
 }
 
 // lock takes an advisory lock on a directory.
@@ -99,11 +111,11 @@ func bind(path string) (*net.UnixListener, error) {
 	}}
 	listener, err := config.Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, err
 	}
 	if err := os.Chmod(path, socketMode); err != nil {
 		listener.Close()
-		return nil, fmt.Errorf("control socket: %w", err)
+		return nil, err
 	}
 	return listener.(*net.UnixListener), nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -66,7 +67,9 @@ func (p *program) ask(ctx context.Context, args []string, a ask) int {
 		return code
 	}
 	var answer json.RawMessage
-	if err := client.Get(ctx, a.path, &answer); err != nil {
+	if err := client.Get(ctx, a.path, &answer); ctx.Err() != nil {
+		return p.failed(a.name, errors.New("interrupted before the box has answered"))
+	} else if err != nil {
 		return p.failed(a.name, err)
 	}
 	if *asJSON {

@@ -60,7 +60,7 @@ func (e *eventRow) text() string {
 // callText has the call, and what is said once of it.
 func (e *eventRow) callText() string {
 	c := e.Call
-	s := fmt.Sprintf("call %d, %s%s: PNS %s, PAC %s", c.ID, c.Kind, inZone(c.Zone.String()), party(c.PNS), party(c.PAC))
+	s := fmt.Sprintf("call %d, %s%s: PNS %s, PAC %s", c.ID, c.Kind, inZone(c.Zone.String()), partyOf(c, c.PNS), partyOf(c, c.PAC))
 	switch e.Event {
 	case track.EventCallEnded.String():
 		s += fmt.Sprintf("; after %s, lan>wan %s, wan>lan %s", span(time.Duration(e.Duration*float64(time.Second))), traffic(c.LANToWAN), traffic(c.WANToLAN))

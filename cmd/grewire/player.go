@@ -98,6 +98,10 @@ func (p *player) all(ctx context.Context, inputs []input) error {
 	for i := range inputs {
 		before := p.count
 		err := p.file(ctx, &inputs[i])
+		if inputs[i].fault != nil {
+			faults = append(faults, inputs[i].fault)
+			continue
+		}
 		if err == nil {
 			continue
 		}

@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"slices"
 
 	"github.com/grewire/grewire/bridge/capture"
 	"github.com/grewire/grewire/config"
@@ -76,14 +76,11 @@ func policyOf(path string) (track.Options, error) {
 // play replays the captures. What it finds wrong with one of them it reports
 // once everything readable is played and printed.
 func (p *program) play(ctx context.Context, o *replayFlags, options track.Options, captures []string) error {
-	inputs, err := p.openInputs(captures)
-	defer closeInputs(inputs)
-	if err != nil {
-		return err
-	}
-	sides, err := surveyInputs(inputs, o.lan)
-	if err != nil {
-		return err
+	opened, faults := p.openInputs(ctx, captures)
+	defer closeInputs(opened)
+	inputs, sides, unreadable, err := surveyInputs(opened, o.lan)
+	if faults = errors.Join(faults, unreadable); err != nil || len(inputs) == 0 {
+		return errors.Join(err, faults)
 	}
 	stdout := bufio.NewWriterSize(p.out, 1<<16)
 	var printer replayPrinter = &textPrinter{out: stdout}
@@ -94,107 +91,35 @@ func (p *program) play(ctx context.Context, o *replayFlags, options track.Option
 	if o.out != "" {
 		out, err := createOutput(o.out, inputs)
 		if err != nil {
-			return err
+			return errors.Join(err, faults)
 		}
 		player.out = out
 	}
+	if slices.ContainsFunc(inputs, func(in input) bool { return in.interrupted }) {
+		ctx = context.WithoutCancel(ctx) // what came until the interrupt is still to be played
+	}
 	played := player.all(ctx, inputs)
-	return errors.Join(played, player.finish(), stdout.Flush())
+	err = errors.Join(faults, played, player.finish(), stdout.Flush())
+	p.warn(player)
+	return err
 }
 
-// input is a capture to be played, twice: once to find out who is on which
-// side, and once for good.
-type input struct {
-	name      string // as the user wrote it
-	path      string // where it can be read more than once
-	info      os.FileInfo
-	temporary bool
-}
-
-// openInputs makes sure of every capture before anything is played.
-func (p *program) openInputs(names []string) ([]input, error) {
-	var inputs []input
-	for _, name := range names {
-		in, err := p.openInput(name)
-		if err != nil {
-			return inputs, err
-		}
-		inputs = append(inputs, in)
+// warn says what makes the replay differ from what the box would have done.
+func (p *program) warn(played *player) {
+	if cut := played.sum.Reasons[track.ReasonTruncated.String()]; cut > 0 {
+		p.warning("%d of %s were cut by the capture's snap length and are dropped as truncated; capture with -s 0", cut, plural(played.count, "frame"))
 	}
-	return inputs, nil
-}
-
-func (p *program) openInput(name string) (input, error) {
-	if name == "-" {
-		return spool("standard input", p.in)
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return input{}, err
-	}
-	if info.Mode().IsRegular() || info.IsDir() {
-		return input{name: name, path: name, info: info}, nil
-	}
-	file, err := os.Open(name)
-	if err != nil {
-		return input{}, err
-	}
-	defer file.Close()
-	return spool(name, file)
-}
-
-// spool keeps a stream that cannot be read twice.
-func spool(name string, from io.Reader) (input, error) {
-	file, err := os.CreateTemp("", "grewire-replay-")
-	if err != nil {
-		return input{}, err
-	}
-	in := input{name: name, path: file.Name(), temporary: true}
-	_, err = io.Copy(file, from)
-	if err = errors.Join(err, file.Close()); err != nil {
-		os.Remove(in.path)
-		return input{}, fmt.Errorf("%s: %w", name, err)
-	}
-	in.info, err = os.Stat(in.path)
-	return in, err
-}
-
-func closeInputs(inputs []input) {
-	for _, in := range inputs {
-		if in.temporary {
-			os.Remove(in.path)
-		}
+	switch matched, judged := played.sides.GivenLAN(); {
+	case judged == 0:
+	case matched == 0:
+		p.warning("-lan matches the source of none of %s: all count as from the WAN", plural(judged, "frame"))
+	case matched == judged:
+		p.warning("-lan matches the source of every one of %s: none counts as from the WAN", plural(judged, "frame"))
 	}
 }
 
-func surveyInputs(inputs []input, lan []string) (*capture.Sides, error) {
-	survey, err := capture.NewSurvey(lan)
-	if err != nil {
-		return nil, err
-	}
-	for _, in := range inputs {
-		r, err := in.open()
-		if err != nil {
-			return nil, err
-		}
-		survey.Read(r)
-		r.Close()
-	}
-	return survey.Sides(), nil
-}
-
-// open opens the capture; the error has the name that the user gave it.
-func (in *input) open() (*capture.Reader, error) {
-	file, err := os.Open(in.path)
-	if err != nil {
-		return nil, err
-	}
-	r, err := capture.NewReader(file)
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("%s: %w", in.name, err)
-	}
-	return r, nil
+func (p *program) warning(format string, args ...any) {
+	fmt.Fprintf(p.err, "grewire replay: warning: "+format+"\n", args...)
 }
 
 // createOutput creates the file for what the box would have sent. None of the

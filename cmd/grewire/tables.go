@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -20,7 +21,7 @@ func printCalls(out io.Writer, calls []track.Call) error {
 	fmt.Fprintln(table, "CALL\tZONE\tSTATE\tKIND\tPNS\tPAC\tLAN>WAN\tWAN>LAN\tLOST\tREORDERED\tSTARTED (UTC)\tFOR\tCONTROL (LAN, WAN)")
 	for _, c := range calls {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n",
-			c.ID, zoneText(c.Zone), c.State, printable(c.Kind), party(c.PNS), party(c.PAC), traffic(c.LANToWAN), traffic(c.WANToLAN),
+			c.ID, zoneText(c.Zone), c.State, printable(c.Kind), partyOf(&c, c.PNS), partyOf(&c, c.PAC), traffic(c.LANToWAN), traffic(c.WANToLAN),
 			c.Lost, c.Reordered, c.Started.UTC().Format(clock), span(c.LastSeen.Sub(c.Started)), connection(c.Control))
 	}
 	return table.Flush()
@@ -43,8 +44,26 @@ func zoneText(zone wire.Zone) string {
 	return zone.String()
 }
 
-// party is an end of a call: "lan 192.0.2.1#7", with its call ID.
-func party(p track.Party) string { return fmt.Sprintf("%s %s#%d", p.Side, p.Addr, p.CallID) }
+// partyOf is an end of a call: "lan 192.0.2.1#7", with its call ID, or
+// "lan 192.0.2.1#-" as long as it has assigned none.
+func partyOf(c *track.Call, p track.Party) string {
+	id := strconv.Itoa(int(p.CallID))
+	if !assigned(c, p) {
+		id = "-"
+	}
+	return fmt.Sprintf("%s %s#%s", p.Side, p.Addr, id)
+}
+
+// assigned reports whether a party has told its call ID. Who asks for a call
+// tells its own with it; the other one, with the reply (RFC 2637, sections 2.7
+// to 2.10). A call that never got that far shows 0 for it.
+func assigned(c *track.Call, p track.Party) bool {
+	answers := c.PAC
+	if c.Kind == track.Incoming {
+		answers = c.PNS
+	}
+	return c.State != track.CallRequested || p != answers || p.CallID != 0
+}
 
 func traffic(t track.Traffic) string { return fmt.Sprintf("%d (%s)", t.Packets, octets(t.Bytes)) }
 

@@ -150,6 +150,12 @@ func (d *demo) hangUp(ctx context.Context) error {
 	return nil
 }
 
+// forgeCommand is how a user sends GRE that nobody negotiated: a header of
+// version 0 and nothing more.
+func forgeCommand(from string) string {
+	return fmt.Sprintf(`ip netns exec %s perl -MSocket -e 'socket(S, AF_INET, SOCK_RAW, 47); send(S, "\0\0\x08\0", 0, sockaddr_in(0, inet_aton("%s")))'`, from, bridgetest.ServerAddr)
+}
+
 // keep leaves everything running until the user has seen enough.
 func (d *demo) keep(ctx context.Context) error {
 	heading("The call stays up. In another terminal, as root, try")
@@ -159,6 +165,7 @@ func (d *demo) keep(ctx context.Context) error {
 		fmt.Sprintf("%s events -socket %s", d.grewire, d.socket),
 		fmt.Sprintf("%s stats -socket %s", d.grewire, d.socket),
 		fmt.Sprintf("ip netns exec %s ping %s", client, bridgetest.ServerAddr),
+		forgeCommand(client) + "   # one forged GRE: an event",
 		fmt.Sprintf("ip netns exec %s tcpdump -n -i %s proto gre or port 1723", server, bridgetest.HostNIC),
 		fmt.Sprintf("ip netns exec %s ip address", d.top.Box.Name()),
 	} {
