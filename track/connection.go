@@ -36,8 +36,8 @@ type connection struct {
 	opener   Side // who sent SYN
 	client   Side // the end that is not the server at port 1723
 	lastSeen Time
-	// holdsSince is when a stream began to hold a buffer, or was last seen to
-	// since it was looked at.
+	// holdsSince is when a stream was first seen to hold a buffer; 0 if none
+	// did when the sweeper last looked.
 	holdsSince Time
 
 	ends    [flow.Sides]tcpEnd           // by the side that sends

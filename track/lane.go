@@ -20,7 +20,7 @@ type Lane struct {
 	// runs, and a lock costs as much as a look-up. Nothing else is locked
 	// while it is.
 	shard   *flow.Shard[keyEntry]
-	touched uint64
+	touched uint64 // where Touch's reads go, so that they are made at all
 
 	fragmentCount atomic.Int64 // len(fragments.known), for those who only look
 }
@@ -127,7 +127,11 @@ func (l *Lane) judge(f *Frame) {
 	case wire.EnhancedGRE:
 		l.gre(f)
 	case wire.PlainGRE:
-		f.choose(policy.AnyGRE || policy.GREv0 == ActForward, ReasonGREv0, ReasonGREv0Denied)
+		if policy.GREv0 == ActForward {
+			f.decide(Forward, ReasonGREv0)
+			return
+		}
+		f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREv0Denied)
 	case wire.OddGRE:
 		f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREVersion)
 	case wire.MalformedGRE:

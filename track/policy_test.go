@@ -88,3 +88,25 @@ func TestFlush(t *testing.T) {
 	w.Step()
 	wantUsed(t, w, "hold_bytes", 0)
 }
+
+// TestPlainGREReasons: GRE version 0 passes by the policy that lets it, its own
+// first.
+func TestPlainGREReasons(t *testing.T) {
+	for _, p := range []struct {
+		any  bool
+		v0   track.Action
+		pass bool
+		why  track.Reason
+	}{
+		{false, track.ActDrop, false, track.ReasonGREv0Denied},
+		{true, track.ActDrop, true, track.ReasonAnyGRE},
+		{false, track.ActForward, true, track.ReasonGREv0},
+		{true, track.ActForward, true, track.ReasonGREv0},
+	} {
+		w := tracktest.New(t, func(o *track.Options) { o.Policy.AnyGRE, o.Policy.GREv0 = p.any, p.v0 })
+		r := w.Send(track.LAN, tracktest.GREFrame(w.Client, w.Server, []byte{0, 0, 8, 0}))
+		if r.Passed() != p.pass || r.Reason != p.why {
+			t.Errorf("any %v, gre_v0 %v: %s, want passed %v (%s)", p.any, p.v0, r, p.pass, p.why)
+		}
+	}
+}
