@@ -267,7 +267,6 @@ func TestNotYet(t *testing.T) {
 		{"bridge.backend = 'ring'", `3: bridge.backend ~ "ring" is not available in this version; use "auto" or "mmsg"`},
 		{"bridge.link_propagation = true", `3: bridge.link_propagation ~ true is not available in this version; use false`},
 		{"bridge.fail = 'open'", `3: bridge.fail ~ "open" is not available in this version; use "closed"`},
-		{"policy.adopt = 'live-control'", `3: policy.adopt ~ "live-control" is not available in this version; use "off"`},
 		{"nat.mode = 'call-id'", `3: nat.mode ~ "call-id" is not available in this version; use "off"`},
 		{"nat.mode = 'masquerade'", `3: nat.mode ~ "masquerade" is not available in this version; use "off"`},
 		{"[[nat.forward]]\naddress='192.0.2.1'\nto='10.0.0.1'", `3: nat.forward ~ [[nat.forward]] is not available in this version; take it out`},

@@ -20,7 +20,6 @@ var notYet = []feature{
 	{"bridge.backend", word(BackendRing), ""},
 	{"bridge.link_propagation", isTrue, "use false"},
 	{"bridge.fail", word(FailOpen), ""},
-	{"policy.adopt", word(AdoptLiveControl), ""},
 	{"nat.mode", word(NATCallID), ""},
 	{"nat.mode", word(NATMasquerade), ""},
 	{"nat.forward", notEmpty, "take it out"},

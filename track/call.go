@@ -67,10 +67,13 @@ type Control struct {
 
 // Call is a snapshot of a call in the form the commands print.
 type Call struct {
-	ID        uint64    `json:"id"`
-	Zone      wire.Zone `json:"zone"`
-	State     CallState `json:"state"`
-	Kind      string    `json:"kind"` // Outgoing or Incoming
+	ID    uint64    `json:"id"`
+	Zone  wire.Zone `json:"zone"`
+	State CallState `json:"state"`
+	Kind  string    `json:"kind"` // Outgoing or Incoming
+	// Adopted says that the call was found by its GRE: who is PNS, and with
+	// that its kind, is a guess.
+	Adopted   bool      `json:"adopted,omitempty"`
 	PNS       Party     `json:"pns"`
 	PAC       Party     `json:"pac"`
 	Started   time.Time `json:"started"`   // when it was asked for

@@ -26,6 +26,7 @@ type callData struct {
 	ids        [2]uint16 // by role, see id
 	idKnown    [2]bool
 	seen       [flow.Sides]bool // GRE came in by that side
+	adopted    bool             // found by its GRE: kind and roles are a guess
 	started    Time
 	control    Time // its last message
 	deadline   Time // of a call that is not active
@@ -59,7 +60,7 @@ type party struct {
 // is reports whether the party is an end of k.
 func (p *party) is(k *call) bool {
 	role := p.role
-	if role == 0 {
+	if role == 0 || k.adopted {
 		if role = pptp.PNS; k.pns != p.side {
 			role = pptp.PAC
 		}

@@ -164,6 +164,7 @@ func (w *work) forget(c *connection, r ref) {
 	w.t.releaseHosts(c)
 	w.t.unlink(c, r)
 	c.calls--
+	c.callEnded = w.now
 	k.serial.Store(0)
 	w.t.calls.put(r)
 }

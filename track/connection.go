@@ -33,9 +33,15 @@ type connection struct {
 	serial   uint64
 	phase    phase
 	midway   bool // seen from its middle: what was agreed before is unknown
+	adopted  bool // has or had an adopted call
 	opener   Side // who sent SYN
 	client   Side // the end that is not the server at port 1723
 	lastSeen Time
+	// callEnded is when a call of it ended last.
+	callEnded Time
+	// tried packets of candidates for adoption passed since trySecond.
+	trySecond Time
+	tried     uint8
 	// holdsSince is when a stream was first seen to hold a buffer; 0 if none
 	// did when the sweeper last looked.
 	holdsSince Time

@@ -18,6 +18,7 @@
 //	calls        kind, state, IDs, deadline
 //	keymap       (side, zone, source, destination, call ID) -> direction of a call
 //	hosts        (zone, address) -> number of calls
+//	pairs        (zone, LAN address, WAN address) -> connection that adopts
 //
 // The key map is what GRE goes by. An agreed call has two entries, one per
 // direction, each stored as the packet looks on the side where it comes in,
@@ -35,6 +36,12 @@
 // confirmed share an eighth of the table (at least 64), half of the calls and
 // half of the streams' buffers; as many newer ones later, one of them is
 // evicted (ageing.go). Closed ones have an eighth, too.
+//
+// # Calls agreed before
+//
+// A connection taken up in its middle may have calls that nobody saw agreed.
+// Their GRE is dropped, or, where policy says so, told apart by what its two
+// directions acknowledge, and adopted (adopt.go).
 //
 // # A frame's way
 //

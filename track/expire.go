@@ -58,7 +58,7 @@ func (s *sweeper) visit(k *flow.Key) {
 	s.visitWaiting(c, expecting)
 	s.visitStreams(c)
 	silent := s.now.Sub(c.lastSeen)
-	if silent >= min(s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream) {
+	if c.adopted || silent >= min(s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream) {
 		s.visitActive(c, silent)
 	}
 	if silent >= s.timeout(c) {
@@ -109,7 +109,8 @@ func (s *sweeper) visitWaiting(c *connection, list callList) {
 }
 
 // visitActive ends the calls whose GRE has been idle while their control
-// connection, too, was silent as long.
+// connection, too, was silent as long. Of an adopted call it is not known for
+// sure that the connection is its own: its GRE alone counts.
 func (s *sweeper) visitActive(c *connection, silent time.Duration) {
 	for r := c.lists[active]; r != 0; {
 		k := s.t.calls.at(r)
@@ -118,7 +119,7 @@ func (s *sweeper) visitActive(c *connection, silent time.Duration) {
 		if k.seen[LAN] && k.seen[WAN] {
 			limit = s.settings.Timeouts.GREStream
 		}
-		if silent >= limit && s.idle(c, k) >= limit {
+		if (silent >= limit || k.adopted) && s.idle(c, k) >= limit {
 			s.endCall(c, r, "timeout")
 		}
 		r = next

@@ -12,4 +12,4 @@ func (t *Tracker) TableSizes() (hosts, keys int) {
 }
 
 // ControlKeys returns the number of keys that lead to connections.
-func (t *Tracker) ControlKeys() int { return t.controls.Len() }
+func (t *Tracker) ControlKeys() int { return t.controls.Len() + t.pairs.Len() }

@@ -61,6 +61,7 @@ func newStage(t *testing.T, data []byte) *stage {
 			o.Policy.Other = track.Action(flags >> 1 & 1)
 			o.Policy.StrictGRE = track.Action(1 + flags>>2&1)
 			o.Policy.GREv0 = track.Action(flags >> 3 & 1)
+			o.Policy.Adopt = flags>>4&1 != 0
 		})
 		s.w = w
 	}
@@ -103,6 +104,13 @@ func (s *stage) connect() {
 	}
 	s.conns = append(s.conns, c)
 	steps := s.below(8)
+	if steps == 7 { // it was there before
+		for i := range c.Ends {
+			c.Ends[i].Got = c.Ends[1-i].Next
+			c.Say(c.Ends[i].Host, tracktest.EchoRequest(1))
+		}
+		return
+	}
 	for i, flags := range []uint8{wire.SYN, wire.SYN | wire.ACK, wire.ACK} {
 		if steps != i { // one of them may get lost
 			c.Flags(c.Ends[i%2].Host, flags)
@@ -169,6 +177,9 @@ func (s *stage) gre() {
 		from = from.Moved()
 	}
 	g := tracktest.GRE{CallID: s.id(), HasSeq: true, Seq: uint32(s.octet()), Payload: make([]byte, 8)}
+	if ack := s.octet(); ack > 127 {
+		g.HasAck, g.Ack = true, uint32(ack-128)
+	}
 	s.w.Send(from.Side, g.Frame(from, to))
 }
 

@@ -211,5 +211,9 @@ func (l *Lane) unknownGRE(f *Frame) {
 	if e, ok := l.t.entry(&mirrored); ok {
 		f.Call = e.serial
 		f.decide(Drop, ReasonWrongSide)
+		return
+	}
+	if l.settings.Policy.Adopt {
+		l.adopt(f)
 	}
 }

@@ -49,6 +49,7 @@ func (w *work) sessionMessage(c *connection, from Side, v pptp.View) {
 	}
 	c.session = next
 	if t == pptp.StartControlConnectionRequest || t == pptp.StopControlConnectionRequest {
+		w.t.leavePair(c)
 		c.midway = false // now it is known where the session stands
 	}
 	if t == pptp.StopControlConnectionRequest {

@@ -23,6 +23,10 @@ type Policy struct {
 	Other     Action // ActForward or ActDrop
 	DenyPPTP  bool   // drop every control connection
 	StrictGRE Action // ActDrop or ActCount: header checks beyond the call ID
+	// Adopt takes GRE that goes both ways between the ends of a control
+	// connection seen from its middle for calls agreed before
+	// (policy.adopt = "live-control").
+	Adopt bool
 	// Clients and Servers restrict who may hold a control connection with
 	// whom; empty means all. The server is the end at TCP port 1723.
 	Clients, Servers []netip.Prefix

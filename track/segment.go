@@ -222,6 +222,9 @@ func (l *Lane) established(c *connection, f *Frame) {
 	if c.phase == answered && l.side == c.opener {
 		l.confirm(c, "")
 	}
+	if c.midway && c.phase == open {
+		l.t.enterPair(c)
+	}
 	l.read(c, f, p.Seq)
 	l.acknowledged(c, f)
 	l.finish(c, f)
@@ -277,6 +280,7 @@ func (w *work) closeControl(c *connection, cause string) {
 	}
 	w.endAll(c, cause)
 	w.closeStreams(c)
+	w.t.leavePair(c)
 	if c.phase == open {
 		w.unconfirm(c)
 		w.controlEvent(EventControlClose, c, cause)

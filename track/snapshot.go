@@ -90,7 +90,7 @@ func (t *Tracker) controlKeys() []flow.Key {
 // key map has no more are in gone. The caller holds c's lock.
 func (t *Tracker) snapshot(c *connection, k *call, gone []displaced) Call {
 	out := Call{
-		ID: k.serial.Load(), Zone: c.key.Zone, State: k.shown(), Kind: k.kind.String(),
+		ID: k.serial.Load(), Zone: c.key.Zone, State: k.shown(), Kind: k.kind.String(), Adopted: k.adopted,
 		PNS: c.party(k, pptp.PNS), PAC: c.party(k, pptp.PAC),
 		Started: k.started.Std(), Control: c.control(),
 	}

@@ -20,6 +20,8 @@ type Tracker struct {
 	connections *slab[connection]
 	calls       *slab[call]
 	locks       [lockStripes]connectionLock
+	pairs       *flow.Table[ports] // PairKey -> connection that adopts
+	candidates  candidates         // for adoption
 	unconfirmed *ageing
 	closed      *ageing
 	buffers     *stream.Pool
@@ -60,6 +62,7 @@ func New(o Options) *Tracker {
 		controls:    flow.NewTable[ref](3*o.Limits.Connections, o.Seed),
 		connections: newSlab[connection](o.Limits.Connections),
 		calls:       newSlab[call](o.Limits.Calls),
+		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
 		buffers:     stream.NewPool(max(o.Limits.HoldBytes/2/stream.BufferMemory, 1)),

@@ -53,6 +53,7 @@ const (
 	ReasonControlBadChecksum // TCP with a wrong checksum: passes, without effect
 	ReasonControlUntracked   // control beyond a limit: passes, opens no calls
 	ReasonCall               // GRE of a connected call
+	ReasonAdopting           // GRE of a call that policy.adopt is about to find
 	ReasonAnyGRE             // GRE of no call: policy.gre = "any" lets it pass
 	ReasonGREv0              // GRE version 0: policy.gre_v0 = "forward" lets it pass
 	ReasonICMP               // ICMP about PPTP, under policy.other = "drop"
@@ -84,7 +85,7 @@ const (
 
 var reasonNames = [NumReasons]string{
 	ReasonOther: "other", ReasonControl: "control", ReasonControlOutOfWindow: "control-out-of-window",
-	ReasonControlBadChecksum: "control-bad-checksum", ReasonControlUntracked: "control-untracked", ReasonCall: "call", ReasonAnyGRE: "any-gre", ReasonGREv0: "gre-v0",
+	ReasonControlBadChecksum: "control-bad-checksum", ReasonControlUntracked: "control-untracked", ReasonCall: "call", ReasonAdopting: "adopting", ReasonAnyGRE: "any-gre", ReasonGREv0: "gre-v0",
 	ReasonICMP: "icmp", ReasonNeighbour: "neighbour", ReasonLinkControl: "link-control",
 	ReasonMalformed: "malformed", ReasonTruncated: "truncated", ReasonPause: "pause",
 	ReasonWrongZone: "wrong-zone", ReasonGREVersion: "gre-version", ReasonGREv0Denied: "gre-v0-denied",

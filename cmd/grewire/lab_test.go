@@ -40,20 +40,34 @@ func startLab(t *testing.T, o bridgetest.InlineOption) *labBox {
 	if b.binary, err = lab.Build("cmd/grewire"); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(lab.Dir(), "grewire.toml")
-	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\n", bridgetest.LANNIC, bridgetest.WANNIC, b.socket)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if b.process, err = top.Box.Start(b.binary, "run", "-config", path); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	if err := b.process.WaitOutput(ctx, "carrying frames"); err != nil {
-		t.Fatalf("%v\n%s", err, b.process.Output())
-	}
+	b.run("")
 	return b
+}
+
+// run starts the box with more lines of configuration and waits until it
+// carries frames.
+func (b *labBox) run(more string) {
+	b.t.Helper()
+	path := filepath.Join(b.top.Lab.Dir(), "grewire.toml")
+	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\n%s", bridgetest.LANNIC, bridgetest.WANNIC, b.socket, more)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	var err error
+	if b.process, err = b.top.Box.Start(b.binary, "run", "-config", path); err != nil {
+		b.t.Fatal(err)
+	}
+	b.waitFor("carrying frames")
+}
+
+// waitFor waits until the box has logged a text.
+func (b *labBox) waitFor(text string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	defer cancel()
+	if err := b.process.WaitOutput(ctx, text); err != nil {
+		b.t.Fatalf("%v\n%s", err, b.process.Output())
+	}
 }
 
 // command runs a program in a namespace and fails the test if it fails.

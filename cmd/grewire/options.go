@@ -18,6 +18,7 @@ func trackOptions(c *config.Config) track.Options {
 			Other:     action(c.Policy.Other),
 			DenyPPTP:  c.Policy.PPTP == config.Deny,
 			StrictGRE: action(c.Policy.StrictGRE),
+			Adopt:     c.Policy.Adopt == config.AdoptLiveControl,
 			Clients:   c.Policy.Clients,
 			Servers:   c.Policy.Servers,
 		},

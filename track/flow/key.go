@@ -27,6 +27,8 @@ const (
 	FragmentKey
 	// HostKey names a host, Src.
 	HostKey
+	// PairKey names two hosts: Src on the LAN, Dst on the WAN.
+	PairKey
 )
 
 // Key is the identity of something in a table. It holds no pointers and no

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/grewire/grewire/bridge/bridgetest"
+	"github.com/grewire/grewire/track"
+)
+
+// TestLabAdopt stops the box under a real call and starts it anew: with
+// adopt = "live-control" it finds the call again, and its ends go on.
+func TestLabAdopt(t *testing.T) {
+	b := startLab(t, bridgetest.InlineOption{})
+	server, err := bridgetest.StartServer(b.top.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	client, err := bridgetest.Dial(b.top.Client, bridgetest.ServerAddr, bridgetest.DialOptions{
+		EchoInterval: time.Second, Pings: bridgetest.Pings{Count: 200, Interval: 20 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.waitFor("call-active")
+	var before []track.Call
+	if b.ask(&before, "calls"); len(before) != 1 {
+		t.Fatalf("%d calls, want 1", len(before))
+	}
+	b.stop()
+	b.run("[policy]\nadopt = \"live-control\"\n")
+	b.waitFor("call-active")
+	var after []track.Call
+	if b.ask(&after, "calls"); len(after) != 1 || after[0].PNS != before[0].PNS || after[0].PAC != before[0].PAC {
+		t.Fatalf("the calls were %+v and are %+v", before, after)
+	}
+	report, err := client.Pinged(ctx)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, client.Log())
+	}
+	t.Logf("%d of %d pings answered", report.Answered, report.Sent)
+	if report.Answered < report.Sent/4 {
+		t.Errorf("%d of %d pings answered", report.Answered, report.Sent)
+	}
+	if _, err := client.Hangup(ctx); err != nil {
+		t.Error(err)
+	}
+	b.waitNoCalls(ctx)
+	server.Kill()
+	b.stop()
+}
