@@ -83,7 +83,7 @@ type Call struct {
 	Lost      uint64    `json:"lost"`      // sequence gaps not filled yet, both ways
 	Reordered uint64    `json:"reordered"` // packets that came late, both ways
 	Repeated  uint64    `json:"repeated"`  // packets that came twice, or too late to tell, both ways
-	Jumps     uint64    `json:"jumps"`     // steps of the sequence number too far to be loss, both ways
+	Jumps     uint64    `json:"jumps"`     // steps of sequence and acknowledgement numbers too far to be loss, both ways
 	Control   Control   `json:"control"`
 }
 

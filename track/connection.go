@@ -34,6 +34,7 @@ type connection struct {
 	phase    phase
 	midway   bool // seen from its middle: what was agreed before is unknown
 	adopted  bool // has or had an adopted call
+	silent   bool // reported as silent since its last segment
 	opener   Side // who sent SYN
 	client   Side // the end that is not the server at port 1723
 	lastSeen Time

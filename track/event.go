@@ -18,6 +18,7 @@ const (
 	EventControlOpen
 	EventControlClose
 	EventControlDesync // a direction lost the cookie or a Length: it opens no more calls
+	EventControlSilent // no segment for two minutes: no end asks for an echo, or none answers
 	EventCallRequested
 	EventCallConnected
 	EventCallActive
@@ -30,7 +31,7 @@ const (
 )
 
 var eventNames = [...]string{
-	EventControlOpen: "control-open", EventControlClose: "control-close", EventControlDesync: "control-desync",
+	EventControlOpen: "control-open", EventControlClose: "control-close", EventControlDesync: "control-desync", EventControlSilent: "control-silent",
 	EventCallRequested: "call-requested", EventCallConnected: "call-connected", EventCallActive: "call-active",
 	EventCallEnded: "call-ended", EventCallRefused: "call-refused", EventFrameDropped: "frame-dropped",
 	EventLimitReached: "limit-reached", EventLinkUp: "link-up", EventLinkDown: "link-down",
@@ -101,7 +102,7 @@ type eventJSON struct {
 func (e Event) MarshalJSON() ([]byte, error) {
 	out := eventJSON{Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Call: e.Call, Frame: e.Frame}
 	switch e.Kind {
-	case EventControlOpen, EventControlClose, EventControlDesync:
+	case EventControlOpen, EventControlClose, EventControlDesync, EventControlSilent:
 		out.Control, out.Zone = &e.Control, &e.Zone
 	case EventCallEnded:
 		seconds := e.Time.Std().Sub(e.Call.Started).Seconds()

@@ -58,6 +58,10 @@ func (s *sweeper) visit(k *flow.Key) {
 	s.visitWaiting(c, expecting)
 	s.visitStreams(c)
 	silent := s.now.Sub(c.lastSeen)
+	if silent >= echoSilence && c.phase == open && !c.silent {
+		c.silent = true
+		s.controlEvent(EventControlSilent, c, "")
+	}
 	if c.adopted || silent >= min(s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream) {
 		s.visitActive(c, silent)
 	}
@@ -66,6 +70,11 @@ func (s *sweeper) visit(k *flow.Key) {
 		s.remove(c)
 	}
 }
+
+// echoSilence is how long a control connection can be silent at most while both
+// of its ends live: after a minute one asks for an echo, and it waits a minute
+// for the answer (RFC 2637, section 3.1.4).
+const echoSilence = 2 * time.Minute
 
 // timeout is how long c may be silent.
 func (s *sweeper) timeout(c *connection) time.Duration {

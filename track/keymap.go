@@ -39,6 +39,9 @@ func (e *keyEntry) take(p *wire.Packet, now Time) (first bool) {
 	if p.HasSeq {
 		e.sequence.packet(p.Seq)
 	}
+	if p.HasAck {
+		e.sequence.acknowledge(p.Ack)
+	}
 	return first
 }
 

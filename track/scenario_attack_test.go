@@ -294,6 +294,33 @@ func TestScenario097_SequenceNumbers(t *testing.T) {
 	}
 }
 
+// Acknowledgement numbers are followed as well: one far from the last is a
+// forgery, or of an end that has begun anew.
+func TestScenario097_AcknowledgementNumbers(t *testing.T) {
+	for _, s := range []struct {
+		name  string
+		acks  []uint32
+		jumps uint64
+	}{
+		{"in order", []uint32{1, 2, 3, 7, 5}, 0},
+		{"wrap", []uint32{math.MaxUint32, 0, 1}, 0},
+		{"far ahead", []uint32{1, 2, 1 << 24, 1<<24 + 1}, 1},
+		{"far ahead and back", []uint32{1, 2, 1 << 24, 3}, 2},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			w := tracktest.New(t)
+			call := w.Dial(w.Client, w.Server).OutCall(7, 9)
+			for _, ack := range s.acks {
+				g := tracktest.GRE{CallID: 9, HasAck: true, Ack: ack}
+				wantPass(t, w.Send(track.LAN, g.Frame(w.Client, w.Server)), track.ReasonCall)
+			}
+			if got, _ := w.Find(call.Number); got.Jumps != s.jumps {
+				t.Errorf("%d jumps, want %d", got.Jumps, s.jumps)
+			}
+		})
+	}
+}
+
 // What a peer writes into its names never reaches a line of output unescaped.
 func TestScenario098_LogInjection(t *testing.T) {
 	const evil = "x\n2026 \x1b[31mcall-connected \"}\r\x00\x7f\xff"

@@ -14,7 +14,6 @@ import (
 // that it does not support.
 var elsewhere = map[int]string{
 	17: "in-call under translation: package nat",
-	70: "echo silence: the tracker does not follow echo ages yet",
 	83: "fragments under translation: package nat",
 }
 

@@ -92,6 +92,30 @@ func TestScenario069_UnusedExpectationExpires(t *testing.T) {
 	wantUp(t, used)
 }
 
+func TestScenario070_EchoSilenceIsReported(t *testing.T) {
+	w := tracktest.New(t)
+	c := w.Dial(w.Client, w.Server)
+	call := c.OutCall(7, 9)
+	wantUp(t, call)
+	silences := func() int { return len(eventsOf(w, track.EventControlSilent)) }
+	keepAlive(c, 10*time.Minute, time.Minute)
+	if n := silences(); n != 0 {
+		t.Errorf("reported %d times while echoes were answered", n)
+	}
+	for lap := range 2 {
+		w.Advance(2*time.Minute - 2*time.Second)
+		if n := silences(); n != 0 {
+			t.Errorf("reported too early, %d times", n)
+		}
+		w.Advance(10 * time.Minute)
+		if n := silences(); n != 1 {
+			t.Errorf("reported %d times in silence %d, want once", n, lap)
+		}
+		wantUp(t, call) // it is no reason to end it
+		keepAlive(c, time.Minute, time.Minute)
+	}
+}
+
 func TestScenario071_HalfOpenConnections(t *testing.T) {
 	w := tracktest.New(t)
 	for range 5 {

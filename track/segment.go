@@ -218,7 +218,7 @@ func (l *Lane) established(c *connection, f *Frame) {
 		return
 	}
 	advance(me, peer, p)
-	c.lastSeen = l.now
+	c.lastSeen, c.silent = l.now, false
 	if c.phase == answered && l.side == c.opener {
 		l.confirm(c, "")
 	}

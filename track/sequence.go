@@ -10,6 +10,7 @@ type sequence struct {
 	reordered uint32 // numbers seen late, each filling a gap
 	repeated  uint32 // numbers seen twice, or too late to tell
 	jumps     uint32 // steps too far to be loss: a restart, or a forgery
+	ack       uint32 // the last acknowledgement number; 0 before the first
 }
 
 // allSeen is where numbering starts: nothing before the first number is missed.
@@ -20,11 +21,11 @@ const maxGap = 1 << 16
 
 func (s *sequence) packet(number uint32) {
 	if s.seen == 0 {
-		*s = sequence{top: number, seen: allSeen}
+		s.top, s.seen = number, allSeen
 		return
 	}
 	switch step := int32(number - s.top); {
-	case step > maxGap || step < -maxGap:
+	case isJump(step):
 		s.jumps++
 		s.top, s.seen = number, allSeen
 	case step > 0:
@@ -35,6 +36,17 @@ func (s *sequence) packet(number uint32) {
 		s.late(uint(-step))
 	}
 }
+
+// acknowledge takes an acknowledgement number: it follows the numbers of the
+// other direction, so that what steps too far for those does for this one.
+func (s *sequence) acknowledge(number uint32) {
+	if s.ack != 0 && isJump(int32(number-s.ack)) {
+		s.jumps++
+	}
+	s.ack = number
+}
+
+func isJump(step int32) bool { return step > maxGap || step < -maxGap }
 
 // late takes a packet whose number is back below the top.
 func (s *sequence) late(back uint) {

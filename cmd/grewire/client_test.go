@@ -106,6 +106,7 @@ func allEvents() []track.Event {
 		{Time: now, Kind: track.EventCallRefused, Call: &taggedCall, Result: 4, CauseCode: 17},
 		{Time: now.Add(time.Hour), Kind: track.EventCallEnded, Cause: "stop", Call: &ended},
 		control(track.EventControlDesync, ""),
+		control(track.EventControlSilent, ""),
 		control(track.EventControlClose, "fin"),
 		{Time: now, Kind: track.EventFrameDropped, Frame: &track.DroppedFrame{Side: track.WAN, Reason: track.ReasonGREVersion, Src: wanIP, Dst: lanIP, Protocol: 47, CallID: &id, Length: 60, Suppressed: 4}},
 		{Time: now, Kind: track.EventFrameDropped, Frame: &track.DroppedFrame{Side: track.LAN, Zone: 100 << 48, Reason: track.ReasonPause, Length: 60}},

@@ -121,7 +121,7 @@ func (l *eventLog) sayLeftOut(kind track.EventKind, c *lineCount) {
 
 func levelOf(kind track.EventKind) slog.Level {
 	switch kind {
-	case track.EventLimitReached, track.EventLinkDown, track.EventControlDesync:
+	case track.EventLimitReached, track.EventLinkDown, track.EventControlDesync, track.EventControlSilent:
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo
