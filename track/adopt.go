@@ -12,11 +12,11 @@ import (
 // Adoption finds the calls that were agreed before the box could see it. Two
 // hosts whose control connection was taken up in its middle, and was confirmed
 // by both, may have such calls. GRE between them that belongs to no call makes
-// its direction a candidate. A few packets a second of it pass, lest two ends
-// wait for each other's, and all of them once there is a candidate of the other
+// its direction an adoptee. A few packets a second of it pass, lest two ends
+// wait for each other's, and all of them once there is an adoptee of the other
 // direction, too: without what they acknowledge, it could not be told which two
 // directions are one call. An end acknowledges what the other end of the same
-// call sent (RFC 2637, section 4.2), so two candidates agree when the one's
+// call sent (RFC 2637, section 4.2), so two adoptees agree when the one's
 // acknowledgement numbers are among the other's sequence numbers. Then they
 // become a call.
 
@@ -104,7 +104,7 @@ func (l *Lane) adoptFrom(f *Frame, control *flow.Key) bool {
 	if c == nil || !c.midway || c.phase != open || c.callEnded != 0 && l.now.Sub(c.callEnded) < straggling {
 		return false
 	}
-	partner, heard, agreed := l.t.candidates.hear(&f.key, hash, &f.Packet, l.now)
+	partner, heard, agreed := l.t.adoptees.hear(&f.key, hash, &f.Packet, l.now)
 	switch {
 	case agreed && l.adoptCall(c, f.key.DstID, l.side.Other(), partner.DstID):
 		return true
@@ -116,7 +116,7 @@ func (l *Lane) adoptFrom(f *Frame, control *flow.Key) bool {
 	return false
 }
 
-// maxTries is how many packets a second of candidates that nobody answers may
+// maxTries is how many packets a second of adoptees that nobody answers may
 // pass between the ends of one connection: few enough for a scan to find
 // nothing.
 const maxTries = 64
@@ -155,8 +155,8 @@ func (l *Lane) adoptCall(c *connection, toID uint16, to Side, fromID uint16) boo
 	return true
 }
 
-// candidate is a direction whose GRE belongs to no call yet.
-type candidate struct {
+// adoptee is a direction whose GRE belongs to no call yet.
+type adoptee struct {
 	key         flow.Key // GREKey
 	first, last uint32   // sequence numbers
 	ack         uint32   // the last acknowledgement number
@@ -166,19 +166,19 @@ type candidate struct {
 	heard       Time
 }
 
-// candidates are remembered in sets, by connection, of a few each: those heard
+// adoptees are remembered in sets, by connection, of a few each: those heard
 // last.
-type candidates struct {
+type adoptees struct {
 	mu   sync.Mutex
-	sets [][candidateWays]candidate // made when first needed
+	sets [][adopteeWays]adoptee // made when first needed
 }
 
 const (
-	candidateSets = 64
-	candidateWays = 64
-	// candidateLife is how long a candidate is one: longer than ends are
+	adopteeSets = 64
+	adopteeWays = 64
+	// adopteeLife is how long an adoptee is one: longer than ends are
 	// silent that talk.
-	candidateLife = 60 * time.Second
+	adopteeLife = 60 * time.Second
 	// enoughPackets of a direction tell as much of it as it will tell: it
 	// never acknowledges, or two others fit alike.
 	enoughPackets = 8
@@ -187,29 +187,29 @@ const (
 )
 
 // hear notes a packet of a direction. heard says that the other direction has
-// candidates, too; agreed, that partner is its call's other direction, and both
-// are no longer candidates.
-func (q *candidates) hear(k *flow.Key, hash uint64, p *wire.Packet, now Time) (partner flow.Key, heard, agreed bool) {
+// adoptees, too; agreed, that partner is its call's other direction, and both
+// are no longer adoptees.
+func (q *adoptees) hear(k *flow.Key, hash uint64, p *wire.Packet, now Time) (partner flow.Key, heard, agreed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.sets == nil {
-		q.sets = make([][candidateWays]candidate, candidateSets)
+		q.sets = make([][adopteeWays]adoptee, adopteeSets)
 	}
-	set := &q.sets[hash%candidateSets]
-	me := findCandidate(set, k, now)
+	set := &q.sets[hash%adopteeSets]
+	me := findAdoptee(set, k, now)
 	me.take(p, now)
 	other, heard := me.partner(set, now)
 	if other == nil {
 		return flow.Key{}, heard, false
 	}
 	partner = other.key
-	*me, *other = candidate{}, candidate{}
+	*me, *other = adoptee{}, adoptee{}
 	return partner, true, true
 }
 
-// findCandidate returns the candidate with the given key; if there is none, it
+// findAdoptee returns the adoptee with the given key; if there is none, it
 // takes the place of the one heard longest ago.
-func findCandidate(set *[candidateWays]candidate, k *flow.Key, now Time) *candidate {
+func findAdoptee(set *[adopteeWays]adoptee, k *flow.Key, now Time) *adoptee {
 	oldest := &set[0]
 	for i := range set {
 		c := &set[i]
@@ -220,13 +220,13 @@ func findCandidate(set *[candidateWays]candidate, k *flow.Key, now Time) *candid
 			oldest = c
 		}
 	}
-	*oldest = candidate{key: *k}
+	*oldest = adoptee{key: *k}
 	return oldest
 }
 
-func (c *candidate) alive(now Time) bool { return c.packets > 0 && now.Sub(c.heard) < candidateLife }
+func (c *adoptee) alive(now Time) bool { return c.packets > 0 && now.Sub(c.heard) < adopteeLife }
 
-func (c *candidate) take(p *wire.Packet, now Time) {
+func (c *adoptee) take(p *wire.Packet, now Time) {
 	c.packets++
 	c.heard = now
 	if p.HasSeq {
@@ -240,11 +240,11 @@ func (c *candidate) take(p *wire.Packet, now Time) {
 	}
 }
 
-// partner returns the candidate that is the other direction of c's call, if
+// partner returns the adoptee that is the other direction of c's call, if
 // that can be told, and whether there is any that could be. Of several that
 // agree c has to wait for more of its packets, and then takes the one heard
 // last: an acknowledgement follows what it acknowledges.
-func (c *candidate) partner(set *[candidateWays]candidate, now Time) (best *candidate, heard bool) {
+func (c *adoptee) partner(set *[adopteeWays]adoptee, now Time) (best *adoptee, heard bool) {
 	agreeing := 0
 	for i := range set {
 		o := &set[i]
@@ -265,13 +265,13 @@ func (c *candidate) partner(set *[candidateWays]candidate, now Time) (best *cand
 }
 
 // faces reports whether o goes from where c goes to where c comes from.
-func (c *candidate) faces(o *candidate) bool {
+func (c *adoptee) faces(o *adoptee) bool {
 	return c.key.Side != o.key.Side && c.key.Src == o.key.Dst && c.key.Dst == o.key.Src && c.key.Zone == o.key.Zone
 }
 
 // agrees reports whether what each acknowledges is what the other has sent.
 // Two that never acknowledge anything agree, too, after a while.
-func (c *candidate) agrees(o *candidate) bool {
+func (c *adoptee) agrees(o *adoptee) bool {
 	if !c.acks && !o.acks {
 		return min(c.packets, o.packets) >= enoughPackets
 	}
@@ -280,6 +280,6 @@ func (c *candidate) agrees(o *candidate) bool {
 
 // acknowledges reports whether c's last acknowledgement can be of o's packets.
 // What was dropped on the way is not acknowledged, so that it may lag.
-func (c *candidate) acknowledges(o *candidate) bool {
+func (c *adoptee) acknowledges(o *adoptee) bool {
 	return o.numbered && int32(c.ack-o.last) <= 0 && int32(o.first-c.ack) <= maxInFlight
 }

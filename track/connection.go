@@ -40,7 +40,7 @@ type connection struct {
 	lastSeen Time
 	// callEnded is when a call of it ended last.
 	callEnded Time
-	// tried packets of candidates for adoption passed since trySecond.
+	// tried packets of adoptees passed since trySecond.
 	trySecond Time
 	tried     uint8
 	// holdsSince is when a stream was first seen to hold a buffer; 0 if none

@@ -21,7 +21,7 @@ type Tracker struct {
 	calls       *slab[call]
 	locks       [lockStripes]connectionLock
 	pairs       *flow.Table[ports] // PairKey -> connection that adopts
-	candidates  candidates         // for adoption
+	adoptees    adoptees           // directions that may be of calls agreed before
 	unconfirmed *ageing
 	closed      *ageing
 	buffers     *stream.Pool
