@@ -1,9 +1,11 @@
 package track_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
 	"github.com/grewire/grewire/track/wire"
 )
@@ -94,5 +96,34 @@ func TestSYNFromAnOutsider(t *testing.T) {
 	wantControl(t, c.Flags(w.Server, wire.SYN|wire.ACK))
 	wantControl(t, c.Ack(w.Client))
 	c.Start(w.Client)
+	wantUp(t, c.OutCall(7, 9))
+}
+
+// TestManyOctetsInFlight: what is in flight is bounded by the window of the end
+// that it goes to. An end with a large one may acknowledge far behind what the
+// other, with a small one, has sent.
+func TestManyOctetsInFlight(t *testing.T) {
+	w := tracktest.New(t)
+	c := w.NewConn(w.Client, w.Server)
+	for i, flags := range []uint8{wire.SYN, wire.SYN | wire.ACK} {
+		from := c.Ends[i].Host
+		s := c.Segment(from, c.End(from).Next, flags, nil)
+		s.Options = scaling
+		wantControl(t, c.Transmit(from, s))
+	}
+	c.Ends[0].Window, c.Ends[1].Window = 502, 16384 // times 128: 64 KiB and 2 MiB
+	wantControl(t, c.Ack(w.Client))
+	c.Start(w.Client)
+	wantControl(t, c.Ack(w.Server))
+	first := c.End(w.Server).Got
+	for range 1_000_000 / 1400 {
+		wantControl(t, c.Say(w.Client, tracktest.EchoRequest(1)))
+		wantControl(t, c.Write(w.Client, tracktest.Encode(slices.Repeat([]pptp.Message{tracktest.EchoRequest(1)}, 86)...)))
+	}
+	end := c.End(w.Server).Got
+	c.End(w.Server).Got = first + 1400
+	wantControl(t, c.Ack(w.Server))
+	c.End(w.Server).Got = end
+	wantControl(t, c.Ack(w.Server))
 	wantUp(t, c.OutCall(7, 9))
 }

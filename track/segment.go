@@ -237,7 +237,7 @@ func (l *Lane) established(c *connection, f *Frame) {
 func (l *Lane) pickUp(c *connection, f *Frame) {
 	p := &f.Packet
 	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
-	agree := peer.known && peer.acks && acksSent(peer, p.Ack) && !after(peer.acked, segmentEnd(p)) && !after(p.Seq, peer.acked+unscaledWindow)
+	agree := peer.known && peer.acks && acksSent(me, peer, p.Ack) && !after(peer.acked, segmentEnd(p)) && !after(p.Seq, peer.acked+unscaledWindow)
 	switch {
 	case agree:
 		l.confirm(c, "picked-up")

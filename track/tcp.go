@@ -55,16 +55,19 @@ func after(a, b uint32) bool { return int32(a-b) > 0 }
 // connection can pass it but by guessing.
 func inWindow(me, peer *tcpEnd, p *wire.Packet) bool {
 	if !me.known {
-		return !peer.known || acksSent(peer, p.Ack)
+		return !peer.known || acksSent(me, peer, p.Ack)
 	}
 	if after(p.Seq, me.edge) || after(me.end-max(peer.window, unscaledWindow), segmentEnd(p)) {
 		return false
 	}
-	return !peer.known || acksSent(peer, p.Ack)
+	return !peer.known || acksSent(me, peer, p.Ack)
 }
 
-func acksSent(peer *tcpEnd, ack uint32) bool {
-	return !after(ack, peer.end) && !after(peer.end-maxAckLag-peer.window, ack)
+// acksSent reports whether an acknowledgement by me is of something that peer
+// has sent, and not of long ago: me's window bounds what can be in flight (RFC
+// 5961, section 5).
+func acksSent(me, peer *tcpEnd, ack uint32) bool {
+	return !after(ack, peer.end) && !after(peer.end-maxAckLag-me.window, ack)
 }
 
 // resets reports whether a reset from me is one that peer will take. By RFC
