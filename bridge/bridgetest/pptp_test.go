@@ -57,7 +57,7 @@ func TestCallAcrossBridge(t *testing.T) {
 	ctx := testContext(t)
 	client, err := bridgetest.Dial(top.Client, bridgetest.ServerAddr, bridgetest.DialOptions{
 		Pings:  bridgetest.Pings{Count: pings, Sizes: []int{0, 56, 1372}, Interval: 10 * time.Millisecond},
-		CallID: new(uint16(callID)), EchoInterval: time.Second,
+		CallID: new(uint16(callID)), EchoInterval: 2 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

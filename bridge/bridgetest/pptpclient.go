@@ -97,6 +97,13 @@ func (c *Client) Hangup(ctx context.Context) (Report, error) {
 	return c.Wait(ctx)
 }
 
+// Pause stops the PPP end of the client, so that the call goes on but no more
+// pings are sent or answered, until Resume.
+func (c *Client) Pause() error { return c.process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused client go on.
+func (c *Client) Resume() error { return c.process.Signal(syscall.SIGCONT) }
+
 // Kill ends the PPP end of the client at once; pptp then finds its terminal
 // gone.
 func (c *Client) Kill() { c.process.Kill() }

@@ -95,6 +95,26 @@ func (ns *Namespace) waitCarrier(nic string) error {
 	return nil
 }
 
+// Dropped returns how many frames the kernel has dropped so far that were sent
+// over the lab's veth pairs: the queue of the receiving CPU, which all virtual
+// NICs of the machine share, had no room (net.core.netdev_max_backlog).
+func (l *Lab) Dropped() (frames uint64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, ns := range l.namespaces {
+		links, err := ns.links.LinkList()
+		if err != nil {
+			return 0, fmt.Errorf("list the NICs in %s: %w", ns, err)
+		}
+		for _, link := range links {
+			if s := link.Attrs().Statistics; s != nil {
+				frames += s.TxDropped
+			}
+		}
+	}
+	return frames, nil
+}
+
 // offloads are parts of the names of features by which a NIC leaves checksums
 // or segmentation to others (ethtool -k, in the kernel's own names).
 var offloads = []string{"-checksum", "-segmentation", "-scatter-gather", "-gso-", "-gro", "-lro"}

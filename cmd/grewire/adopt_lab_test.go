@@ -20,7 +20,7 @@ func TestLabAdopt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	client, err := bridgetest.Dial(b.top.Client, bridgetest.ServerAddr, bridgetest.DialOptions{
-		EchoInterval: time.Second, Pings: bridgetest.Pings{Count: 200, Interval: 20 * time.Millisecond},
+		EchoInterval: 2 * time.Second, Pings: bridgetest.Pings{Count: 200, Interval: 20 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)

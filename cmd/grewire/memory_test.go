@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/grewire/grewire/config"
+	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/tracktest"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// What limits cost, in octets of heap for each entry. Whoever changes them
+// changes README's sentence about memory.
+const (
+	octetsPerConnection = 1280
+	octetsPerCall       = 512
+	octetsPerFragment   = 768
+	// octetsFixed are the batches of both ports (64 frames of 66 KiB each), the
+	// events and the log lines that wait for who reads them, and what tables
+	// have beside their entries.
+	octetsFixed = 16 << 20
+	// octetsOfProgram are its own pages, stacks, and the garbage collector's
+	// records.
+	octetsOfProgram = 16 << 20
+)
+
+// memoryBound returns how many octets the box may take at most under some
+// limits: all tables, and as much again, for the garbage collector begins when
+// the heap has doubled. Lists that are being read come on top of it.
+func memoryBound(l *config.Limits) uint64 {
+	return 2*(tablesBound(l)+octetsFixed) + octetsOfProgram
+}
+
+func tablesBound(l *config.Limits) uint64 {
+	return uint64(l.Connections*octetsPerConnection + l.Calls*octetsPerCall + l.Fragments*octetsPerFragment + l.HoldBytes)
+}
+
+// TestMemoryBound holds what tables take against what memoryBound says.
+func TestMemoryBound(t *testing.T) {
+	for _, n := range []struct{ connections, calls, fragments int }{
+		{1, 1, 1}, {64, 64, 64}, {1024, 1024, 16384}, {16384, 65536, 4096}, {1 << 16, 1, 1}, {1, 1 << 18, 1},
+	} {
+		c := config.Default()
+		c.Limits.Connections, c.Limits.Calls, c.Limits.Fragments, c.Limits.HoldBytes = n.connections, n.calls, n.fragments, 0
+		const beside = 256 << 10 // a table without entries has its shards
+		heap, bound := heapOf(&c), tablesBound(&c.Limits)+beside
+		t.Logf("%+v: %s of heap, bound %s", n, mebibytes(heap), mebibytes(bound))
+		if heap > bound || heap < bound/2 && bound > 4*beside {
+			t.Errorf("%+v: %d octets of heap, want at most %d, and no less than half of that", n, heap, bound)
+		}
+	}
+}
+
+// heapOf returns what a tracker takes on the heap that follows as many
+// fragmented datagrams as it may.
+func heapOf(c *config.Config) uint64 {
+	hosts := [2]*tracktest.Host{tracktest.NewHost(track.LAN, "192.0.2.10"), tracktest.NewHost(track.WAN, "198.51.100.1")}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	tracker := track.New(trackOptions(c))
+	lanes := [2]*track.Lane{tracker.Lane(track.LAN), tracker.Lane(track.WAN)}
+	for id := range uint32(c.Limits.Fragments) {
+		packet := tracktest.IP{ID: id + 1, Proto: wire.ProtocolGRE, Payload: make([]byte, 32)}
+		from := id % 2
+		lanes[from].Process([]track.Frame{{Data: packet.Piece(hosts[from], hosts[1-from], 0, 32, true)}}, 1)
+		lanes[from].Events()
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(lanes)
+	return after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)
+}
+
+// checkMemory holds the most memory that the box has ever taken against its
+// bound.
+func (l *floodLab) checkMemory() {
+	l.t.Helper()
+	limits := config.Default().Limits
+	peak, bound := l.peak(), memoryBound(&limits)
+	l.t.Logf("the box has taken %s at most; its limits allow %s", mebibytes(peak), mebibytes(bound))
+	if peak > bound {
+		l.t.Errorf("the box has taken %s, its limits allow %s", mebibytes(peak), mebibytes(bound))
+	}
+}
+
+// peak returns the most memory that the box has had resident, in octets.
+func (l *floodLab) peak() uint64 {
+	l.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.process.PID()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+			n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			return n << 10
+		}
+	}
+	l.t.Fatalf("no VmHWM in %s", status)
+	return 0
+}
+
+func mebibytes(octets uint64) string { return fmt.Sprintf("%.1f MiB", float64(octets)/(1<<20)) }
