@@ -36,10 +36,11 @@ type Frame struct {
 	// Rewritten is set when bytes of Data were changed.
 	Rewritten bool
 
-	// key is an EnhancedGRE packet's in the key map, and hash its hash there,
-	// made ahead of the decision.
+	// key is an EnhancedGRE packet's in the key map, hash its hash there, and
+	// slot where it should be, made ahead of the decision.
 	key  flow.Key
 	hash uint64
+	slot int
 }
 
 // Side is a port of the box, see flow.Side.

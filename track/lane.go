@@ -38,7 +38,7 @@ func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 	}
 	for i := range frames {
 		if frames[i].Packet.Kind == wire.EnhancedGRE {
-			l.touched += l.keymap.Touch(frames[i].hash)
+			l.touch(&frames[i])
 		}
 	}
 	for i := range frames {
@@ -71,6 +71,13 @@ func (l *Lane) decode(f *Frame) {
 		setGREKey(&f.key, &f.Packet, l.side)
 		f.hash = l.keymap.Hash(&f.key)
 	}
+}
+
+// touch starts to fetch what the decision will read of the key map.
+func (l *Lane) touch(f *Frame) {
+	guess, used := l.keymap.Touch(f.hash)
+	f.slot = guess
+	l.touched += used
 }
 
 // release unlocks what is still locked of the key map.
@@ -170,7 +177,7 @@ func (f *Frame) choose(pass bool, why, whyNot Reason) {
 func (l *Lane) gre(f *Frame) {
 	p := &f.Packet
 	l.shard = l.keymap.Relock(l.shard, f.hash)
-	e := l.shard.Find(f.hash, &f.key)
+	e := l.shard.FindAt(f.slot, f.hash, &f.key)
 	if e == nil {
 		l.unknownGRE(f)
 		return

@@ -10,10 +10,10 @@ import (
 // hold no pointers, so that the garbage collector has nothing to scan.
 //
 // Entries lie flat in one array per shard, found by linear probing over an
-// array of one-octet tags: of a million entries the tags are a megabyte, so
-// that a look-up costs one cache miss, the entry's own. Deleting moves the
-// entries behind back into the gap; there are no tombstones and nothing is
-// ever rehashed.
+// array of one-octet tags, eight at a time (tags.go): of a million entries the
+// tags are a megabyte, so that a look-up costs one cache miss, the entry's own.
+// Deleting moves the entries behind back into the gap; there are no tombstones
+// and nothing is ever rehashed.
 //
 // A caller holds the lock of at most one shard at a time.
 type Table[V any] struct {
@@ -29,7 +29,7 @@ type Table[V any] struct {
 // Shard is a part of a Table. Lock gives it out, Unlock ends its use.
 type Shard[V any] struct {
 	mu      sync.Mutex
-	tags    []uint8 // 0: free, else occupied | 7 bits of the hash
+	tags    tags
 	entries []entry[V]
 	used    int
 	table   *Table[V]
@@ -43,7 +43,6 @@ type entry[V any] struct {
 }
 
 const (
-	occupied    = 0x80
 	maxShards   = 256
 	shardTarget = 64 // entries a shard should have before there are more shards
 )
@@ -70,7 +69,7 @@ func newTable[V any](limit int, bits uint, secret uint64) *Table[V] {
 	t := &Table[V]{shards: make([]Shard[V], 1<<bits), shift: 64 - bits, limit: int64(limit), seed: NewSeed(secret)}
 	slots := shardSlots(limit, 1<<bits)
 	for i := range t.shards {
-		t.shards[i] = Shard[V]{tags: make([]uint8, slots), entries: make([]entry[V], slots), table: t}
+		t.shards[i] = Shard[V]{tags: newTags(slots), entries: make([]entry[V], slots), table: t}
 	}
 	return t
 }
@@ -125,26 +124,31 @@ func (s *Shard[V]) Unlock() { s.mu.Unlock() }
 
 // home is the slot where the search for a hash starts.
 func (s *Shard[V]) home(hash uint64) int {
-	return int(hash & 0xffffffff * uint64(len(s.tags)) >> 32)
+	return int(hash & 0xffffffff * uint64(len(s.entries)) >> 32)
 }
-
-// tag are seven bits of the hash that neither shard nor home use much of.
-func tag(hash uint64) uint8 { return occupied | uint8(hash>>32) }
 
 // slot returns where k is, or the free slot where the search for it ended.
 func (s *Shard[V]) slot(hash uint64, k *Key) (at int, found bool) {
 	want := tag(hash)
-	for at = s.home(hash); ; {
-		switch have := s.tags[at]; {
-		case have == 0:
-			return at, false
-		case have == want && s.entries[at].key.equal(k):
-			return at, true
+	for from := s.home(hash); ; from = s.wrap(from + groupSlots) {
+		g := s.tags.group(from)
+		for like := g.like(want); like != 0; like = like.rest() {
+			if at = s.wrap(from + like.first()); s.entries[at].key.equal(k) {
+				return at, true
+			}
 		}
-		if at++; at == len(s.tags) {
-			at = 0
+		if free := g.free(); free != 0 {
+			return s.wrap(from + free.first()), false
 		}
 	}
+}
+
+// wrap returns the slot at, counted on from the last to the first.
+func (s *Shard[V]) wrap(at int) int {
+	if at >= len(s.entries) {
+		at -= len(s.entries)
+	}
+	return at
 }
 
 // Find returns the value of k, valid until Unlock, or nil.
@@ -153,6 +157,17 @@ func (s *Shard[V]) Find(hash uint64, k *Key) *V {
 		return &s.entries[at].value
 	}
 	return nil
+}
+
+// FindAt is Find that looks first where Touch saw the key's tag. No key has the
+// Kind 0 of a free slot, so a wrong guess is only slow.
+func (s *Shard[V]) FindAt(guess int, hash uint64, k *Key) *V {
+	if uint(guess) < uint(len(s.entries)) {
+		if e := &s.entries[guess]; e.key.equal(k) {
+			return &e.value
+		}
+	}
+	return s.Find(hash, k)
 }
 
 // Insert returns the value of k, made zero if k was not there; nil if the
@@ -165,7 +180,7 @@ func (s *Shard[V]) Insert(hash uint64, k *Key) (value *V, found bool) {
 	if !s.reserve() {
 		return nil, false
 	}
-	s.tags[at] = tag(hash)
+	s.tags.set(at, tag(hash))
 	s.entries[at] = entry[V]{key: *k}
 	return &s.entries[at].value, false
 }
@@ -174,19 +189,12 @@ func (s *Shard[V]) Insert(hash uint64, k *Key) (value *V, found bool) {
 // one slot free, where searches end.
 func (s *Shard[V]) reserve() bool {
 	t := s.table
-	if t.used.Add(1) > t.limit || s.used+1 == len(s.tags) {
+	if t.used.Add(1) > t.limit || s.used+1 == len(s.entries) {
 		t.used.Add(-1)
 		return false
 	}
 	s.used++
 	return true
-}
-
-func (s *Shard[V]) after(at int) int {
-	if at++; at == len(s.tags) {
-		return 0
-	}
-	return at
 }
 
 // Delete removes k and reports whether it was there.
@@ -204,15 +212,16 @@ func (s *Shard[V]) remove(at int) {
 	s.table.used.Add(-1)
 	s.used--
 	gap := at
-	for i := s.after(at); s.tags[i] != 0; i = s.after(i) {
+	for i := s.wrap(at + 1); s.tags[i] != 0; i = s.wrap(i + 1) {
 		home := s.home(s.entries[i].key.Hash(&s.table.seed))
 		if between(home, gap, i) {
 			continue
 		}
-		s.tags[gap], s.entries[gap] = s.tags[i], s.entries[i]
+		s.tags.set(gap, s.tags[i])
+		s.entries[gap] = s.entries[i]
 		gap = i
 	}
-	s.tags[gap] = 0
+	s.tags.set(gap, 0)
 	s.entries[gap] = entry[V]{}
 }
 
@@ -232,7 +241,7 @@ func (t *Table[V]) Sweep(slots int, visit func(k *Key, v *V)) {
 	for slots > 0 {
 		n := t.sweepShardPart(slots, visit)
 		slots -= n
-		if t.sweepSlot == len(t.shards[t.sweepShard].tags) {
+		if t.sweepSlot == len(t.shards[t.sweepShard].entries) {
 			t.sweepShard, t.sweepSlot = (t.sweepShard+1)%len(t.shards), 0
 		}
 	}
@@ -246,7 +255,7 @@ func (t *Table[V]) sweepShardPart(slots int, visit func(k *Key, v *V)) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	start := t.sweepSlot
-	end := min(start+min(slots, maxSweepHold), len(s.tags))
+	end := min(start+min(slots, maxSweepHold), len(s.entries))
 	for at := start; at < end; at++ {
 		if s.tags[at] != 0 {
 			visit(&s.entries[at].key, &s.entries[at].value)
@@ -257,7 +266,7 @@ func (t *Table[V]) sweepShardPart(slots int, visit func(k *Key, v *V)) int {
 }
 
 // slots returns the number of slots of the whole table.
-func (t *Table[V]) slots() int { return len(t.shards) * len(t.shards[0].tags) }
+func (t *Table[V]) slots() int { return len(t.shards) * len(t.shards[0].entries) }
 
 // Slots returns the number of slots that a whole lap of Sweep visits.
 func (t *Table[V]) Slots() int { return t.slots() }
@@ -268,8 +277,8 @@ func (t *Table[V]) Each(visit func(k *Key, v *V)) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		for at, tag := range s.tags {
-			if tag != 0 {
+		for at := range s.entries {
+			if s.tags[at] != 0 {
 				visit(&s.entries[at].key, &s.entries[at].value)
 			}
 		}

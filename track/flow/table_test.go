@@ -37,8 +37,8 @@ func TestTableAgainstMap(t *testing.T) {
 				t.Fatalf("table has %d entries, want %d", table.Len(), len(model))
 			}
 		}
-		for k := range model {
-			find(t, table, model, k)
+		for n := range uint64(401) {
+			find(t, table, model, key(n))
 		}
 		sweepAll(t, table, model)
 	})
@@ -87,6 +87,12 @@ func find(t *rapid.T, table *flow.Table[uint64], model map[flow.Key]uint64, k fl
 	want, there := model[k]
 	if (v != nil) != there || v != nil && *v != want {
 		t.Fatalf("Find(%v) = %v, want %d (%v)", k, v, want, there)
+	}
+	touched, _ := table.Touch(hash)
+	for _, guess := range []int{touched, -1, 0, table.Slots()} {
+		if at := s.FindAt(guess, hash, &k); at != v {
+			t.Fatalf("FindAt(%d, %v) = %p, Find gives %p", guess, k, at, v)
+		}
 	}
 }
 
