@@ -75,9 +75,10 @@
 // goes for connections that are to be evicted, which settle does as well.
 //
 // One thing is read without a lock: flow's Table.Touch, between the two passes,
-// fetches the memory that the look-ups of the batch will need. What it reads
-// may be half written, and is used for nothing: the look-up that decides holds
-// the lock. Under the race detector Touch does nothing.
+// reads tags to prefetch the entries that the look-ups of the batch will need.
+// What it reads may be half written, and is a guess: the look-up that decides
+// holds the lock and compares the key. Under the race detector Touch does
+// nothing.
 //
 // # What comes out
 //

@@ -19,8 +19,7 @@ type Lane struct {
 	// shard is the key map's, still locked from the last frame: data comes in
 	// runs, and a lock costs as much as a look-up. Nothing else is locked
 	// while it is.
-	shard   *flow.Shard[keyEntry]
-	touched uint64 // where Touch's reads go, so that they are made at all
+	shard *flow.Shard[keyEntry]
 
 	fragmentCount atomic.Int64 // len(fragments.known), for those who only look
 }
@@ -38,7 +37,7 @@ func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 	}
 	for i := range frames {
 		if frames[i].Packet.Kind == wire.EnhancedGRE {
-			l.touch(&frames[i])
+			frames[i].slot = l.keymap.Touch(frames[i].hash)
 		}
 	}
 	for i := range frames {
@@ -71,13 +70,6 @@ func (l *Lane) decode(f *Frame) {
 		setGREKey(&f.key, &f.Packet, l.side)
 		f.hash = l.keymap.Hash(&f.key)
 	}
-}
-
-// touch starts to fetch what the decision will read of the key map.
-func (l *Lane) touch(f *Frame) {
-	guess, used := l.keymap.Touch(f.hash)
-	f.slot = guess
-	l.touched += used
 }
 
 // release unlocks what is still locked of the key map.

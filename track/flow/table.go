@@ -39,7 +39,7 @@ type Shard[V any] struct {
 type entry[V any] struct {
 	key   Key
 	value V
-	end   uint64 // what Touch reads of the entry's last cache line
+	end   uint64 // where Touch finds the entry's last cache line
 }
 
 const (
@@ -158,6 +158,9 @@ func (s *Shard[V]) Find(hash uint64, k *Key) *V {
 	}
 	return nil
 }
+
+// noGuess is no slot.
+const noGuess = -1
 
 // FindAt is Find that looks first where Touch saw the key's tag. No key has the
 // Kind 0 of a free slot, so a wrong guess is only slow.
