@@ -30,6 +30,13 @@ const (
 // Decode fills p with the meaning of frame, which starts at the destination
 // MAC address and has its VLAN tags in place.
 func Decode(frame []byte, p *Packet) {
+	if !p.common(frame) {
+		p.general(frame)
+	}
+}
+
+// general is Decode for a frame of any shape.
+func (p *Packet) general(frame []byte) {
 	*p = Packet{}
 	if len(frame) < ethernetLength {
 		return

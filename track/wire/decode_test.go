@@ -168,6 +168,7 @@ func FuzzDecode(f *testing.F) {
 		if again != p {
 			t.Fatalf("decoded into a dirty Packet: %s", cmp.Diff(p, again))
 		}
+		sameWithoutShortWay(t, frame)
 		helpers(frame, &p)
 		compare(t, frame, &p)
 	})

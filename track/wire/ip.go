@@ -5,6 +5,8 @@ import "encoding/binary"
 const (
 	ipv4MinLength = 20
 	ipv6Length    = 40
+
+	ipv4FragmentMask = 0x3fff // offset and More Fragments
 )
 
 // The IPv6 extension headers that stand before the transport header
@@ -43,7 +45,7 @@ func (p *Packet) ipv4(frame []byte, l3 int) {
 	p.Src, p.Dst = addr4(packet[12:16]), addr4(packet[16:20])
 	p.span(l3, header, total)
 	fragment := binary.BigEndian.Uint16(packet[6:8])
-	if fragment&0x3fff != 0 { // offset or More Fragments
+	if fragment&ipv4FragmentMask != 0 {
 		p.fragment(fragment<<3, fragment&0x2000 != 0, uint32(binary.BigEndian.Uint16(packet[4:6])))
 	}
 	p.transport(frame)
