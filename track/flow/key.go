@@ -67,11 +67,14 @@ func NewSeed(secret uint64) (s Seed) {
 	return s
 }
 
-// Hash mixes the key with the seed.
+// Hash mixes the key with the seed. The last word is put together in another
+// order than the key's own, so that the compiler does not read two of its
+// fields at once: they were just written one by one, and such a read has to
+// wait until both are in the cache.
 func (k *Key) Hash(s *Seed) uint64 {
 	a := mix(k.Src.Hi^s[0], k.Src.Lo^s[1])
 	b := mix(k.Dst.Hi^s[2], k.Dst.Lo^s[3])
-	tail := uint64(k.SrcID) | uint64(k.DstID)<<16 | uint64(k.Kind)<<32 | uint64(k.Side)<<40 | uint64(k.Proto)<<48
+	tail := uint64(k.DstID) | uint64(k.SrcID)<<16 | uint64(k.Kind)<<32 | uint64(k.Side)<<40 | uint64(k.Proto)<<48
 	return mix(a^uint64(k.Zone)^s[4], b^tail^s[5])
 }
 
