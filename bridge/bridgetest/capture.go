@@ -18,6 +18,7 @@ const captureWait = 10 * time.Second
 // Capture is a running tcpdump that writes to a file.
 type Capture struct {
 	tcpdump *Process
+	asked   int // how often tcpdump was asked for its counts
 	stop    func() error
 }
 
@@ -25,7 +26,7 @@ type Capture struct {
 // returns when tcpdump listens.
 func (ns *Namespace) Capture(nic, path string) (*Capture, error) {
 	// -Z root: the file may be where no other user can write.
-	tcpdump, err := ns.Start("tcpdump", "-Z", "root", "-n", "--immediate-mode", "-U", "-B", captureBuffer, "-s", "0", "-i", nic, "-w", path)
+	tcpdump, err := ns.Start("tcpdump", "-Z", "root", "-n", "--immediate-mode", "-U", "-B", captureBuffer, "-s", captureSnaplen, "-i", nic, "-w", path)
 	if err != nil {
 		return nil, fmt.Errorf("capture on %s in %s: %w", nic, ns.name, err)
 	}
@@ -49,18 +50,28 @@ func (c *Capture) Stop() error { return c.stop() }
 // the kernel saw, and those of them that it had no room for.
 var counts = regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? received by filter, (\d+) packets? dropped by kernel`)
 
-// captureBuffer is the kernel's buffer in KiB: room for what a fast sender
-// puts on a NIC while tcpdump is off the CPU.
-const captureBuffer = "65536"
+const (
+	// captureBuffer is the kernel's buffer in KiB: room for what a fast sender
+	// puts on a NIC while tcpdump is off the CPU.
+	captureBuffer = "65536"
+	// captureSnaplen is what the longest super-frame has, and what every frame
+	// takes of the buffer.
+	captureSnaplen = "65600"
+)
 
-func (c *Capture) drainAndStop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), captureWait)
-	defer cancel()
-	for asked := 1; ; asked++ {
+// Wait waits until so many frames are in the file: a sender that waits for
+// what it has sent stays within the capture's buffer.
+func (c *Capture) Wait(ctx context.Context, frames int) error {
+	return c.wait(ctx, func(n tally) bool { return n.captured >= frames })
+}
+
+func (c *Capture) wait(ctx context.Context, enough func(tally) bool) error {
+	for {
 		if err := c.tcpdump.Signal(unix.SIGUSR1); err != nil {
 			return fmt.Errorf("capture: %w%s", err, c.tcpdump.out.tail())
 		}
-		n, err := c.answer(ctx, asked)
+		c.asked++
+		n, err := c.answer(ctx, c.asked)
 		if err != nil {
 			return err
 		}
@@ -68,9 +79,17 @@ func (c *Capture) drainAndStop() error {
 			c.tcpdump.Kill()
 			return fmt.Errorf("capture: the kernel dropped %d of %d frames", n.dropped, n.received)
 		}
-		if n.captured == n.received {
-			break
+		if enough(n) {
+			return nil
 		}
+	}
+}
+
+func (c *Capture) drainAndStop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), captureWait)
+	defer cancel()
+	if err := c.wait(ctx, func(n tally) bool { return n.captured == n.received }); err != nil {
+		return err
 	}
 	if err := c.tcpdump.Signal(unix.SIGINT); err != nil {
 		return fmt.Errorf("capture: %w", err)
