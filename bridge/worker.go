@@ -22,6 +22,7 @@ type worker struct {
 	onLink  func(up bool)
 	down    bool
 	leaving []*track.Frame
+	progress
 }
 
 // run works until ctx is done or a port fails for good. Whichever way it ends,
@@ -39,6 +40,7 @@ func (w *worker) run(ctx context.Context) error {
 
 // cycle carries one batch.
 func (w *worker) cycle() error {
+	w.cycles.Add(1)
 	frames, err := w.receive()
 	return errors.Join(err, w.carry(w.lane.Process(frames, w.clock())))
 }
