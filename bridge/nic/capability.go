@@ -9,7 +9,8 @@ import (
 )
 
 // required are the capabilities(7) the box needs: CAP_NET_RAW for packet
-// sockets, CAP_NET_ADMIN for their buffers and for changes to NICs.
+// sockets, CAP_NET_ADMIN for their buffers and for changes to NICs. What it
+// keeps of them once it runs is package privilege's.
 var required = []struct {
 	name string
 	bit  uint
@@ -44,5 +45,5 @@ func missing(effective uint64, program string) error {
 		return nil
 	}
 	return fmt.Errorf("missing %s: run it as root (sudo), or grant it to the program once with "+
-		"`sudo setcap cap_net_raw,cap_net_admin+ep %s`", strings.Join(names, " and "), program)
+		"`sudo setcap cap_net_raw,cap_net_admin,cap_bpf+ep %s`", strings.Join(names, " and "), program)
 }

@@ -80,7 +80,7 @@ func TestMissingCapabilities(t *testing.T) {
 		{raw | admin, ""},
 		{1<<41 - 1, ""},
 		{0, "CAP_NET_RAW and CAP_NET_ADMIN"},
-		{0, "setcap cap_net_raw,cap_net_admin+ep /opt/grewire"},
+		{0, "setcap cap_net_raw,cap_net_admin,cap_bpf+ep /opt/grewire"},
 		{admin, "missing CAP_NET_RAW:"},
 		{raw, "missing CAP_NET_ADMIN:"},
 	}

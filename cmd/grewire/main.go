@@ -22,6 +22,8 @@ const (
 type program struct {
 	in       io.Reader
 	out, err io.Writer
+	// alone says that the process is this program's: then it may confine it.
+	alone bool
 }
 
 // commands lists the commands in the order of the usage text.
@@ -41,6 +43,6 @@ func commands() []command {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, alone: true}
 	os.Exit(p.main(ctx, os.Args[1:]))
 }

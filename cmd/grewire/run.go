@@ -20,7 +20,8 @@ import (
 )
 
 const runAbout = `Carries frames between the LAN and the WAN NIC until it gets SIGINT or SIGTERM.
-It needs CAP_NET_RAW and CAP_NET_ADMIN. The log goes to standard error.
+It needs CAP_NET_RAW and CAP_NET_ADMIN, and CAP_BPF for its tc program; once it
+runs, it keeps nothing else. The log goes to standard error.
 `
 
 func (p *program) runBox(ctx context.Context, args []string) int {
@@ -40,7 +41,7 @@ func (p *program) runBox(ctx context.Context, args []string) int {
 	if err := ready(conf, log); err != nil {
 		return p.failed("run", err)
 	}
-	if err := carry(ctx, conf, log); err != nil {
+	if err := carry(ctx, conf, log, func() error { return p.confine(conf, *path, log) }); err != nil {
 		return p.failed("run", err)
 	}
 	return exitOK
@@ -75,8 +76,9 @@ func ready(conf *config.Config, log *slog.Logger) error {
 	return errors.Join(append(faults, nic.CapabilityCheck())...)
 }
 
-// carry runs the box until ctx is done.
-func carry(ctx context.Context, conf *config.Config, log *slog.Logger) error {
+// carry runs the box until ctx is done. confine takes from the process what it
+// does not need once everything is open.
+func carry(ctx context.Context, conf *config.Config, log *slog.Logger, confine func() error) error {
 	options := trackOptions(conf)
 	options.Seed = randomSeed()
 	hub, clock := new(bridge.Hub), bridge.NewClock()
@@ -89,15 +91,20 @@ func carry(ctx context.Context, conf *config.Config, log *slog.Logger) error {
 		return errors.Join(err, server.Close())
 	}
 	defer box.close()
+	if err := confine(); err != nil {
+		return errors.Join(err, server.Close())
+	}
 	finishLog := followEvents(hub, log, clock)
 	frames := bridge.NewBox(bridge.Options{
 		LAN: box.ports[track.LAN], WAN: box.ports[track.WAN], Engine: box.engine, Clock: clock,
 		OnLink: func(side track.Side, up bool) { hub.Publish(linkEvent(clock(), box.ports[side].Name(), up)) },
 	})
 	log.Info("carrying frames", "lan", conf.Bridge.LAN, "wan", conf.Bridge.WAN, "socket", conf.Status.Socket, "version", buildVersion().String())
+	manager := newServiceManager(log)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return frames.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx) })
+	group.Go(func() error { return manager.follow(ctx, watched{frames.Cycles, box.summary}) })
 	err = group.Wait()
 	finishLog()
 	stats := box.engine.Stats()
