@@ -40,13 +40,12 @@ func (p *program) confine(conf *config.Config, path string, log *slog.Logger) er
 //     what is beside the file itself.
 //   - /proc and /sys, where the kernel tells about NICs and BPF.
 //   - the directories of the control socket and of the state.
-//   - /sys/fs/bpf, where what must outlive the process is pinned.
 func filesInUse(conf *config.Config, path string) privilege.Files {
 	read := []string{filepath.Dir(path)}
 	if target, err := filepath.EvalSymlinks(path); err == nil && filepath.Dir(target) != read[0] {
 		read = append(read, filepath.Dir(target))
 	}
-	write := []string{filepath.Dir(conf.Status.Socket), "/sys/fs/bpf"}
+	write := []string{filepath.Dir(conf.Status.Socket)}
 	write = append(write, stateDirectories()...)
 	return privilege.Files{Read: append(read, "/proc", "/sys"), Write: write}
 }
