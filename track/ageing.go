@@ -1,6 +1,7 @@
 package track
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/grewire/grewire/track/flow"
@@ -32,8 +33,29 @@ const (
 )
 
 func newAgeing(connections int, evicts func(phase) bool) *ageing {
-	share := min(max(connections/ageingShare, ageingLeast), connections/2)
-	return &ageing{ring: make([]aged, max(share, 1)), phase: evicts}
+	return &ageing{ring: make([]aged, shareOf(connections)), phase: evicts}
+}
+
+func shareOf(connections int) int {
+	return max(min(max(connections/ageingShare, ageingLeast), connections/2), 1)
+}
+
+// resize makes q as long as so many connections in all call for, and returns
+// those that leave because it is shorter now, the oldest first.
+func (q *ageing) resize(connections int) (leave []aged) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := shareOf(connections)
+	if n == len(q.ring) {
+		return nil
+	}
+	stay := slices.Concat(q.ring[q.at:], q.ring[:q.at])
+	if excess := len(stay) - n; excess > 0 {
+		leave, stay = stay[:excess], stay[excess:]
+	}
+	q.ring = make([]aged, n)
+	q.at = copy(q.ring, stay) % n
+	return leave
 }
 
 // push puts c in and returns what leaves in its place, with serial 0 if

@@ -29,7 +29,7 @@ type callData struct {
 	adopted    bool             // found by its GRE: kind and roles are a guess
 	started    Time
 	control    Time // its last message
-	deadline   Time // of a call that is not active
+	waits      Time // since when it is where it is, of a call that is not active
 }
 
 // side returns where the end with this role is.

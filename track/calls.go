@@ -32,7 +32,7 @@ func (w *work) newCall(c *connection) ref {
 		w.limit("calls_per_host")
 		return 0
 	}
-	r := w.t.calls.get()
+	r := w.t.calls.get(limits.Calls)
 	if r == 0 {
 		w.t.releaseHosts(c)
 		w.limit("calls")
@@ -60,7 +60,7 @@ func (w *work) connect(c *connection, r ref) bool {
 		w.limit("calls")
 		return false
 	}
-	k.state, k.deadline = pptp.CallConnected, w.now.Add(w.settings.Timeouts.Expectation)
+	k.state, k.waits = pptp.CallConnected, w.now
 	w.t.move(c, r, expecting)
 	w.callEvent(EventCallConnected, c, k)
 	return true

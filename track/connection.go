@@ -163,7 +163,7 @@ func (t *Tracker) leave(hash uint64, k *flow.Key) {
 // create makes a connection, or returns nil if the limit is reached. The
 // caller holds the lock of hash.
 func (w *work) create(hash uint64, k *flow.Key) *connection {
-	r := w.t.connections.get()
+	r := w.t.connections.get(w.settings.Limits.Connections)
 	if r == 0 {
 		w.limit("connections")
 		return nil

@@ -80,6 +80,13 @@
 // holds the lock and compares the key. Under the race detector Touch does
 // nothing.
 //
+// # Changing the options
+//
+// SetOptions swaps the settings while the Lanes work (change.go). A Lane takes
+// them up with its next batch, and with its next control segment at that,
+// under the connection's lock: what ended because a new policy denies it does
+// not come back by a Lane that knows the old one.
+//
 // # What comes out
 //
 // Verdicts, each with a Reason; Events, as values; snapshots of calls. The

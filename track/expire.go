@@ -104,13 +104,21 @@ func (s *sweeper) visitStreams(c *connection) {
 	}
 }
 
+// deadline is when a call that waits, to be agreed or for its first GRE, ends.
+func (s *settings) deadline(k *call) Time {
+	if k.list == pending {
+		return k.waits.Add(s.Timeouts.PendingCall)
+	}
+	return k.waits.Add(s.Timeouts.Expectation)
+}
+
 // visitWaiting ends the calls of a list that were not answered in time, or
 // never carried GRE.
 func (s *sweeper) visitWaiting(c *connection, list callList) {
 	for r := c.lists[list]; r != 0; {
 		k := s.t.calls.at(r)
 		next := k.next
-		if s.now >= k.deadline {
+		if s.now >= s.settings.deadline(k) {
 			s.endCall(c, r, "timeout")
 		}
 		r = next

@@ -79,7 +79,7 @@ func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
 		w.callEvent(EventCallRequested, c, w.t.calls.at(r))
 	}
 	k := w.t.calls.at(r)
-	k.control, k.deadline = w.now, w.now.Add(w.settings.Timeouts.PendingCall)
+	k.control, k.waits = w.now, w.now
 	return k.serial.Load()
 }
 
@@ -186,7 +186,7 @@ func (w *work) transition(c *connection, r ref, next pptp.CallState, v pptp.View
 	case next == pptp.CallReplied && had != next:
 		id, _ := v.CallID()
 		k.setID(pptp.PNS, id)
-		k.state, k.deadline = next, w.now.Add(w.settings.Timeouts.PendingCall)
+		k.state, k.waits = next, w.now
 	case next == pptp.CallConnected && had != next:
 		if v.ControlType() == pptp.OutgoingCallReply {
 			id, _ := v.CallID()

@@ -13,6 +13,7 @@ func (l *Lane) control(f *Frame) {
 	k := controlKey(p, l.side)
 	hash := l.t.controls.Hash(&k)
 	lock := l.t.lock(hash)
+	l.settings = l.t.settings.Load()
 	l.segment(f, hash, &k)
 	lock.Unlock()
 	l.settle()

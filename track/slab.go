@@ -19,11 +19,14 @@ type slab[T any] struct {
 // first used.
 func newSlab[T any](limit int) *slab[T] { return &slab[T]{items: make([]T, limit)} }
 
-// get gives out an element, or 0 if all are in use. Its contents are whatever
-// its last user left.
-func (s *slab[T]) get() ref {
+// get gives out an element, or 0 if as many as limit, or all, are in use. Its
+// contents are whatever its last user left.
+func (s *slab[T]) get(limit int) ref {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if int(s.unused)-len(s.free) >= limit {
+		return 0
+	}
 	if n := len(s.free); n > 0 {
 		r := s.free[n-1]
 		s.free = s.free[:n-1]

@@ -38,16 +38,17 @@ func (t *Tracker) Calls() []Call {
 // Expectations returns the directions of calls whose GRE is expected, by call.
 func (t *Tracker) Expectations() []Expectation {
 	var out []Expectation
+	s := t.settings.Load()
 	t.eachCall(func(c *connection, r ref) {
 		if k := t.calls.at(r); k.list == expecting {
-			out = append(out, expectation(c, k, LAN), expectation(c, k, WAN))
+			out = append(out, s.expectation(c, k, LAN), s.expectation(c, k, WAN))
 		}
 	})
 	slices.SortStableFunc(out, func(a, b Expectation) int { return int(int64(a.Call - b.Call)) })
 	return out
 }
 
-func expectation(c *connection, k *call, from Side) Expectation {
+func (s *settings) expectation(c *connection, k *call, from Side) Expectation {
 	role := pptp.PNS
 	if k.pns == from {
 		role = pptp.PAC
@@ -55,7 +56,7 @@ func expectation(c *connection, k *call, from Side) Expectation {
 	id, _ := k.id(role)
 	return Expectation{
 		Call: k.serial.Load(), Zone: c.key.Zone, Side: from, CallID: id,
-		Src: c.addr(from).Netip(), Dst: c.addr(from.Other()).Netip(), Expires: k.deadline.Std(),
+		Src: c.addr(from).Netip(), Dst: c.addr(from.Other()).Netip(), Expires: s.deadline(k).Std(),
 	}
 }
 

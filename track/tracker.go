@@ -12,6 +12,8 @@ import (
 // box. It is safe for concurrent use; frames go through Lanes.
 type Tracker struct {
 	settings atomic.Pointer[settings]
+	changing sync.Mutex // held while the settings change
+	made     Limits     // what the tables were made for
 
 	keymap [flow.Sides]*flow.Table[keyEntry] // GREKey, by the side it comes in: directions of agreed calls
 	hosts  *flow.Table[hostUse]              // HostKey: calls per host
@@ -36,7 +38,10 @@ type Tracker struct {
 	ticks sweeper
 }
 
-// settings are the options a Lane works by, read once per batch.
+// settings are the options a Lane works by, read once per batch, and for a
+// control segment once more under its connection's lock: who changes them and
+// then takes that lock knows that nothing of the connection goes by the old
+// ones any more.
 type settings struct{ Options }
 
 // A lock guards the connections whose hash it is picked by, and their calls.
@@ -58,6 +63,7 @@ func (t *Tracker) lock(hash uint64) *connectionLock {
 // New returns a Tracker whose tables are as large as o.Limits say.
 func New(o Options) *Tracker {
 	t := &Tracker{
+		made:        o.Limits,
 		hosts:       flow.NewTable[hostUse](o.Limits.Calls+o.Limits.Connections, o.Seed),
 		controls:    flow.NewTable[ref](3*o.Limits.Connections, o.Seed),
 		connections: newSlab[connection](o.Limits.Connections),
@@ -65,7 +71,7 @@ func New(o Options) *Tracker {
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
-		buffers:     stream.NewPool(max(o.Limits.HoldBytes/2/stream.BufferMemory, 1)),
+		buffers:     stream.NewPool(buffersIn(&o.Limits)),
 	}
 	for side := range t.keymap {
 		t.keymap[side] = flow.NewWorkerTable[keyEntry](o.Limits.Calls, o.Seed)

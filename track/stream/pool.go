@@ -19,13 +19,26 @@ type Ref uint32
 // belongs to whoever got it until it is put back.
 type Pool struct {
 	mu      sync.Mutex
-	buffers []*buffer // grows up to limit; a buffer once made is kept
+	buffers []*buffer // by ref; grows up to limit; a buffer once made is kept, or nil and unused since SetLimit
 	free    []Ref
 	limit   int
 }
 
 // NewPool returns a pool that holds at most limit buffers.
 func NewPool(limit int) *Pool { return &Pool{limit: limit} }
+
+// SetLimit changes how many buffers p may hold. Those in use beyond it stay
+// until they are put back; the memory of those that are not is given up.
+func (p *Pool) SetLimit(limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if limit < p.limit {
+		for _, ref := range p.free {
+			p.buffers[ref-1] = nil
+		}
+	}
+	p.limit = limit
+}
 
 // get returns an unused buffer, or 0 if no more than leave are left.
 func (p *Pool) get(leave int) Ref {
@@ -37,6 +50,9 @@ func (p *Pool) get(leave int) Ref {
 	if n := len(p.free); n > 0 {
 		ref := p.free[n-1]
 		p.free = p.free[:n-1]
+		if p.buffers[ref-1] == nil {
+			p.buffers[ref-1] = new(buffer)
+		}
 		p.buffers[ref-1].have = marks{}
 		return ref
 	}
@@ -65,4 +81,8 @@ func (p *Pool) Used() int {
 }
 
 // Limit returns the number of buffers the pool may hold.
-func (p *Pool) Limit() int { return p.limit }
+func (p *Pool) Limit() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limit
+}
