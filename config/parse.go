@@ -57,9 +57,12 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// parse is Parse with the features that are to be refused, and without the
-// rules that are to be left out.
-func parse(name string, data []byte, refused []feature, without map[string]bool) (*Config, error) {
+// rule checks a Config as a whole and reports what is wrong to the document.
+type rule func(c *Config, doc *document, places *place)
+
+// parse is Parse with the features that are to be refused, without the rules
+// that are to be left out, and with more of them.
+func parse(name string, data []byte, refused []feature, without map[string]bool, more ...rule) (*Config, error) {
 	tree, places, faults := readTOML(data)
 	for i := range faults {
 		faults[i].File = name
@@ -76,6 +79,9 @@ func parse(name string, data []byte, refused []feature, without map[string]bool)
 	}
 	schema.set(value{raw: tree, place: places, doc: doc})
 	c.checkRules(doc, places, without)
+	for _, check := range more {
+		check(&c, doc, places)
+	}
 	if len(doc.faults) > 0 {
 		doc.faults.sort()
 		return nil, doc.faults
