@@ -78,6 +78,14 @@ func (l *Lane) Count(frames []*track.Frame) { l.counters.count(frames) }
 // Tick ends what has timed out, see track.Tracker.Tick.
 func (e *Engine) Tick(now track.Time) { e.publish(e.tracker.Tick(now)) }
 
+// SetOptions makes the Engine work by o from now on, see
+// track.Tracker.SetOptions.
+func (e *Engine) SetOptions(o track.Options, now track.Time) error {
+	events, err := e.tracker.SetOptions(o, now)
+	e.publish(events)
+	return err
+}
+
 func (e *Engine) publish(events []track.Event) {
 	for i := range events {
 		e.onEvent(events[i])

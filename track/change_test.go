@@ -110,7 +110,9 @@ func TestLowerLimits(t *testing.T) {
 			}
 			w.Advance(2 * time.Minute)
 			wantUp(t, calls...)
-			w.Change(func(o *track.Options) { o.Limits.Calls, o.Limits.CallsPerConnection, o.Limits.CallsPerHost, o.Limits.Expectations = 128, 96, 128, 256 })
+			w.Change(func(o *track.Options) {
+				o.Limits.Calls, o.Limits.CallsPerConnection, o.Limits.CallsPerHost, o.Limits.Expectations = 128, 96, 128, 256
+			})
 			wantUp(t, c.OutCall(5, 15))
 			wantUp(t, calls...)
 			w.CheckEmpty()

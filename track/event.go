@@ -28,6 +28,10 @@ const (
 	EventLimitReached
 	EventLinkUp
 	EventLinkDown
+	EventReloaded      // another configuration holds
+	EventReloadRefused // the configuration stays as it was
+	EventStateRestored // calls of before a restart go on
+	EventStateRefused  // those of before a restart are lost
 )
 
 var eventNames = [...]string{
@@ -35,6 +39,8 @@ var eventNames = [...]string{
 	EventCallRequested: "call-requested", EventCallConnected: "call-connected", EventCallActive: "call-active",
 	EventCallEnded: "call-ended", EventCallRefused: "call-refused", EventFrameDropped: "frame-dropped",
 	EventLimitReached: "limit-reached", EventLinkUp: "link-up", EventLinkDown: "link-down",
+	EventReloaded: "reloaded", EventReloadRefused: "reload-refused",
+	EventStateRestored: "state-restored", EventStateRefused: "state-refused",
 }
 
 // String returns the event's name as the commands print it.
@@ -68,6 +74,9 @@ type Event struct {
 	Result, CauseCode uint16
 	// Frame is set with frame-dropped.
 	Frame *DroppedFrame
+	// Detail is set with the events of reload and state: what changed, what
+	// was restored, or what was wrong, in words.
+	Detail []string
 }
 
 // DroppedFrame describes a dropped frame in an event.
@@ -95,12 +104,13 @@ type eventJSON struct {
 	Control  *Control      `json:"control,omitempty"`
 	Call     *Call         `json:"call,omitempty"`
 	Frame    *DroppedFrame `json:"frame,omitempty"`
+	Detail   []string      `json:"detail,omitempty"`
 }
 
 // MarshalJSON writes the event as one object with only the fields its kind
 // has.
 func (e Event) MarshalJSON() ([]byte, error) {
-	out := eventJSON{Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Call: e.Call, Frame: e.Frame}
+	out := eventJSON{Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Call: e.Call, Frame: e.Frame, Detail: e.Detail}
 	switch e.Kind {
 	case EventControlOpen, EventControlClose, EventControlDesync, EventControlSilent:
 		out.Control, out.Zone = &e.Control, &e.Zone

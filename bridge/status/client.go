@@ -45,33 +45,44 @@ func (e *silentError) Error() string {
 // Get asks for a path and decodes the answer into value. The error is that of
 // ctx if ctx is done.
 func (c *Client) Get(ctx context.Context, path string, value any) error {
+	_, err := c.ask(ctx, http.MethodGet, path, value)
+	return err
+}
+
+// Post asks the box to do something and decodes the answer into value. It is
+// not ok if the box has refused, and the answer says why.
+func (c *Client) Post(ctx context.Context, path string, value any) (ok bool, err error) {
+	return c.ask(ctx, http.MethodPost, path, value)
+}
+
+func (c *Client) ask(ctx context.Context, method, path string, value any) (ok bool, err error) {
 	silent := &silentError{path, cmp.Or(c.Timeout, AnswerTimeout)}
 	ctx, cancel := context.WithTimeoutCause(ctx, silent.timeout, silent)
 	defer cancel()
-	body, err := c.open(ctx, path)
+	response, err := c.open(ctx, method, path)
 	if err != nil {
-		return err
+		return false, err
 	}
-	defer body.Close()
-	if err := json.NewDecoder(body).Decode(value); err != nil {
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(value); err != nil {
 		if ctx.Err() != nil {
-			return c.explain(ctx, err)
+			return false, c.explain(ctx, err)
 		}
-		return fmt.Errorf("control socket %s: the answer to %s is not right: %w", c.Socket, path, err)
+		return false, fmt.Errorf("control socket %s: the answer to %s is not right: %w", c.Socket, path, err)
 	}
-	return nil
+	return response.StatusCode == http.StatusOK, nil
 }
 
 // Events calls each with every event, a line of JSON without its end, until
 // ctx is done or each returns an error. The error is io.EOF when the box ends
 // the stream. The line is valid until each returns.
 func (c *Client) Events(ctx context.Context, each func(line []byte) error) error {
-	body, err := c.open(ctx, "/events")
+	response, err := c.open(ctx, http.MethodGet, "/events")
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	lines := bufio.NewScanner(body)
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		if err := each(lines.Bytes()); err != nil {
@@ -87,13 +98,14 @@ func (c *Client) Events(ctx context.Context, each func(line []byte) error) error
 	return io.EOF
 }
 
-// open sends a request and returns the body of its answer.
-func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
+// open sends a request and returns its answer: what was asked for, or, to POST,
+// a refusal in the same form.
+func (c *Client) open(ctx context.Context, method, path string) (*http.Response, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", c.Socket)
 	}
 	client := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://grewire"+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://grewire"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -101,11 +113,11 @@ func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && (method != http.MethodPost || response.StatusCode != http.StatusConflict) {
 		defer response.Body.Close()
 		return nil, fmt.Errorf("control socket %s: %s", c.Socket, refusal(response))
 	}
-	return response.Body, nil
+	return response, nil
 }
 
 // explain says what to do about a box that cannot be reached.

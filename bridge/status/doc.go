@@ -7,7 +7,8 @@
 //	GET /stats          the counters
 //	GET /events         track.Event, one JSON object a line, as they happen
 //	GET /version        which program answers
+//	POST PATH           one of Options.Actions; status 409 if it was refused
 //
 // A request that is none of these gets {"error": "..."} with status 404, 405
-// or 400; one too many at a time gets it with status 503. The socket changes nothing in the box.
+// or 400; one too many at a time gets it with status 503.
 package status

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +51,8 @@ type Options struct {
 	Socket  string // path of the Unix socket
 	Source  Source
 	Version any // the answer to GET /version
+	// Actions are what POST may ask for, by path.
+	Actions map[string]Action
 	Log     *slog.Logger
 }
 
@@ -122,14 +127,23 @@ func (s *Server) handler() http.Handler {
 		"/version":      reply(func() any { return s.options.Version }),
 		"/events":       s.events,
 	}
+	methods := make(map[string]string, len(routes))
+	for path := range routes {
+		methods[path] = http.MethodGet
+	}
+	for path, action := range s.options.Actions {
+		routes[path], methods[path] = act(action), http.MethodPost
+	}
+	paths := strings.Join(slices.Sorted(maps.Keys(routes)), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		route, known := routes[r.URL.Path]
+		method := methods[r.URL.Path]
 		switch {
 		case !known:
-			refuse(w, http.StatusNotFound, "no such path; there are /calls, /expectations, /stats, /events and /version")
-		case r.Method != http.MethodGet:
-			w.Header().Set("Allow", http.MethodGet)
-			refuse(w, http.StatusMethodNotAllowed, "only GET is allowed")
+			refuse(w, http.StatusNotFound, "no such path; there are "+paths)
+		case r.Method != method:
+			w.Header().Set("Allow", method)
+			refuse(w, http.StatusMethodNotAllowed, "only "+method+" is allowed")
 		case r.ContentLength != 0:
 			w.Header().Set("Connection", "close")
 			refuse(w, http.StatusBadRequest, "the request must have no body")

@@ -63,7 +63,7 @@ func (p *program) check(_ context.Context, args []string) int {
 	conf, err := config.Load(*path)
 	if err != nil {
 		code := p.misconfigured("check", err)
-		r.addFaults(err)
+		r.Faults = faultsOf(err)
 		return max(code, p.report(&r, *asJSON))
 	}
 	m, err := inspect(conf)
@@ -78,14 +78,17 @@ func (p *program) check(_ context.Context, args []string) int {
 	return code
 }
 
-func (r *report) addFaults(err error) {
+// faultsOf lists what is wrong with a configuration; an error that is of no
+// place in it has line 0.
+func faultsOf(err error) (out []faultJSON) {
 	faults, ok := errors.AsType[config.Faults](err)
 	if !ok {
 		faults = config.Faults{{Message: err.Error()}}
 	}
 	for _, f := range faults {
-		r.Faults = append(r.Faults, faultJSON{f.Line, f.Key, f.Message})
+		out = append(out, faultJSON{f.Line, f.Key, f.Message})
 	}
+	return out
 }
 
 // add takes in the machine. That this process may not run the box is a

@@ -112,6 +112,7 @@ func allEvents() []track.Event {
 		{Time: now, Kind: track.EventFrameDropped, Frame: &track.DroppedFrame{Side: track.LAN, Zone: 100 << 48, Reason: track.ReasonPause, Length: 60}},
 		{Time: now, Kind: track.EventLimitReached, Cause: "calls"},
 		{Time: now, Kind: track.EventLinkDown, Cause: "eth0"},
+		{Time: now, Kind: track.EventReloaded, Detail: []string{`policy.pptp: "allow", now "deny"`, "limits.calls: 5, now 6"}},
 	}
 }
 

@@ -22,6 +22,7 @@ type eventRow struct {
 	Control  *track.Control `json:"control"`
 	Call     *track.Call    `json:"call"`
 	Frame    *dropRow       `json:"frame"`
+	Detail   []string       `json:"detail"`
 }
 
 type dropRow struct {
@@ -53,6 +54,9 @@ func (e *eventRow) text() string {
 	}
 	if e.Cause != "" {
 		add("(%s)", e.Cause)
+	}
+	if len(e.Detail) > 0 {
+		add("%s", strings.Join(e.Detail, "; "))
 	}
 	return printable(strings.Join(parts, " "))
 }

@@ -36,6 +36,7 @@ func commands() []command {
 		{"expectations", "list the GRE that is allowed but was not seen yet", (*program).expectations},
 		{"stats", "show the running box's counters", (*program).stats},
 		{"events", "follow what happens in the running box", (*program).events},
+		{"reload", "have the running box read its configuration again", (*program).reload},
 		{"version", "say which grewire this is", (*program).version},
 	}
 }

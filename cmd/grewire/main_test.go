@@ -75,7 +75,7 @@ func TestUsage(t *testing.T) {
 		{"help", "help", 0, "Commands:", ""},
 		{"--help", "--help", 0, "Commands:", ""},
 		{"unknown command", "frobnicate", 2, "", `there is no command "frobnicate"`},
-		{"a command to come", "reload", 2, "", `there is no command "reload"`},
+		{"no box to reload", "reload -socket " + nowhere, 1, "", "no grewire is running there"},
 		{"help of a command", "replay -h", 0, "-lan PREFIX|MAC", ""},
 		{"help tells the side rule", "replay --help", 0, "opens the first connection to TCP port 1723", ""},
 		{"unknown flag", "calls -frob", 2, "", "grewire calls: flag provided but not defined: -frob"},

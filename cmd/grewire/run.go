@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -19,7 +20,8 @@ import (
 	"github.com/grewire/grewire/track"
 )
 
-const runAbout = `Carries frames between the LAN and the WAN NIC until it gets SIGINT or SIGTERM.
+const runAbout = `Carries frames between the LAN and the WAN NIC until it gets SIGINT or SIGTERM,
+and reads its configuration again at SIGHUP (see "grewire reload").
 It needs CAP_NET_RAW and CAP_NET_ADMIN, and CAP_BPF for its tc program; once it
 runs, it keeps nothing else. The log goes to standard error.
 `
@@ -34,14 +36,19 @@ func (p *program) runBox(ctx context.Context, args []string) int {
 	if err != nil {
 		return p.misconfigured("run", err)
 	}
+	hangups := catchHangups()
+	defer signal.Stop(hangups)
 	lines := newLogWriter(p.err)
 	defer lines.Close(logPatience)
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
-	log := newLogger(lines, &conf.Log)
+	level := new(slog.LevelVar)
+	level.Set(conf.Log.Level.Level())
+	log := newLogger(lines, conf.Log.Format, level)
 	if err := ready(conf, log); err != nil {
 		return p.failed("run", err)
 	}
-	if err := carry(ctx, conf, log, func() error { return p.confine(conf, *path, log) }); err != nil {
+	r := &reloader{path: *path, running: conf, made: conf.Limits, level: level}
+	if err := carry(ctx, r, hangups, log, func() error { return p.confine(conf, *path, log) }); err != nil {
 		return p.failed("run", err)
 	}
 	return exitOK
@@ -50,9 +57,9 @@ func (p *program) runBox(ctx context.Context, args []string) int {
 // logPatience is how long a box that stops waits for who reads its log.
 const logPatience = time.Second
 
-func newLogger(to io.Writer, c *config.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level}
-	if c.Format == config.FormatText {
+func newLogger(to io.Writer, format config.LogFormat, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == config.FormatText {
 		return slog.New(slog.NewTextHandler(to, options))
 	}
 	return slog.New(slog.NewJSONHandler(to, options))
@@ -78,12 +85,17 @@ func ready(conf *config.Config, log *slog.Logger) error {
 
 // carry runs the box until ctx is done. confine takes from the process what it
 // does not need once everything is open.
-func carry(ctx context.Context, conf *config.Config, log *slog.Logger, confine func() error) error {
+func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog.Logger, confine func() error) error {
+	conf := r.running
 	options := trackOptions(conf)
 	options.Seed = randomSeed()
 	hub, clock := new(bridge.Hub), bridge.NewClock()
 	box := &runningBox{hub: hub, engine: bridge.NewEngine(options, hub.Publish)}
-	server, err := status.Listen(status.Options{Socket: conf.Status.Socket, Source: box, Version: buildVersion(), Log: log})
+	r.engine, r.clock, r.publish = box.engine, clock, hub.Publish
+	server, err := status.Listen(status.Options{
+		Socket: conf.Status.Socket, Source: box, Version: buildVersion(), Log: log,
+		Actions: map[string]status.Action{reloadPath: r.action},
+	})
 	if err != nil {
 		return err
 	}
@@ -105,6 +117,7 @@ func carry(ctx context.Context, conf *config.Config, log *slog.Logger, confine f
 	group.Go(func() error { return frames.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx) })
 	group.Go(func() error { return manager.follow(ctx, watched{frames.Cycles, box.summary}) })
+	group.Go(func() error { return r.onHangup(ctx, hangups) })
 	err = group.Wait()
 	finishLog()
 	stats := box.engine.Stats()
