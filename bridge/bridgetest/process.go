@@ -160,6 +160,23 @@ func (p *Process) WaitOutput(ctx context.Context, text string) error {
 	}
 }
 
+// WaitCount waits until the process has written the text n times.
+func (p *Process) WaitCount(ctx context.Context, text string, n int) error {
+	for {
+		written, more := p.out.snapshot()
+		if strings.Count(written, text) >= n {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-p.done:
+			return fmt.Errorf("%s ended before it has written %q %d times%s", p.name, text, n, p.out.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s to write %q %d times: %w%s", p.name, text, n, ctx.Err(), p.out.tail())
+		}
+	}
+}
+
 // output keeps what is written to it and wakes those who wait for more. The
 // zero value is ready.
 type output struct {

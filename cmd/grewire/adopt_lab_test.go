@@ -31,7 +31,8 @@ func TestLabAdopt(t *testing.T) {
 		t.Fatalf("%d calls, want 1", len(before))
 	}
 	b.stop()
-	b.run("[policy]\nadopt = \"live-control\"\n")
+	b.configure("[policy]\nadopt = \"live-control\"\n")
+	b.run()
 	b.waitFor("call-active")
 	var after []track.Call
 	if b.ask(&after, "calls"); len(after) != 1 || after[0].PNS != before[0].PNS || after[0].PAC != before[0].PAC {

@@ -26,6 +26,7 @@ type labBox struct {
 	top     *bridgetest.Topology
 	binary  string
 	socket  string
+	config  string // its file
 	process *bridgetest.Process
 }
 
@@ -40,21 +41,26 @@ func startLab(t *testing.T, o bridgetest.InlineOption) *labBox {
 	if b.binary, err = lab.Build("cmd/grewire"); err != nil {
 		t.Fatal(err)
 	}
-	b.run("")
+	b.config = filepath.Join(lab.Dir(), "grewire.toml")
+	b.configure("")
+	b.run()
 	return b
 }
 
-// run starts the box with more lines of configuration and waits until it
-// carries frames.
-func (b *labBox) run(more string) {
+// configure writes the box's configuration, with more in it than it needs.
+func (b *labBox) configure(more string) {
 	b.t.Helper()
-	path := filepath.Join(b.top.Lab.Dir(), "grewire.toml")
 	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\n%s", bridgetest.LANNIC, bridgetest.WANNIC, b.socket, more)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// run starts the box and waits until it carries frames.
+func (b *labBox) run() {
+	b.t.Helper()
 	var err error
-	if b.process, err = b.top.Box.Start(b.binary, "run", "-config", path); err != nil {
+	if b.process, err = b.top.Box.Start(b.binary, "run", "-config", b.config); err != nil {
 		b.t.Fatal(err)
 	}
 	b.waitFor("carrying frames")
