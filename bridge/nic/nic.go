@@ -1,6 +1,7 @@
 // Package nic looks at a network interface before the box takes it: what it
 // is, what it is set to, and whether a pair of them can be bridged
-// transparently.
+// transparently. While the box runs, Watch tells what becomes of it, and Links
+// and Features change what the box must.
 package nic
 
 import (
@@ -34,17 +35,6 @@ type NIC struct {
 
 	Offloads Offloads
 	Driver   Driver
-}
-
-// Offloads are the features that matter to a bridge, see ethtool -k. All are
-// false for a driver that does not tell.
-type Offloads struct {
-	LRO        bool // rx-lro: received segments merged beyond repair
-	GRO        bool // rx-gro: received segments merged, undone at the other NIC
-	TSO        bool // tx-tcp-segmentation
-	GSO        bool // tx-generic-segmentation
-	TXChecksum bool // tx-checksum-ip-generic or tx-checksum-ipv4
-	RXVLAN     bool // rx-vlan-hw-parse: tags arrive out of band
 }
 
 // Driver is what the driver says of itself; zero where it does not.
@@ -143,13 +133,8 @@ func (n *NIC) askDriver() error {
 		return err
 	}
 	defer e.Close()
-	if f, err := e.Features(n.Name); err == nil {
-		n.Offloads = Offloads{
-			LRO: f["rx-lro"], GRO: f["rx-gro"],
-			TSO: f["tx-tcp-segmentation"], GSO: f["tx-generic-segmentation"],
-			TXChecksum: f["tx-checksum-ip-generic"] || f["tx-checksum-ipv4"],
-			RXVLAN:     f["rx-vlan-hw-parse"],
-		}
+	if f, err := (driverFeatures{e}).Features(n.Name); err == nil {
+		n.Offloads = readOffloads(f)
 	}
 	if d, err := e.DriverInfo(n.Name); err == nil {
 		n.Driver = Driver{Name: d.Driver, Version: d.Version, Firmware: d.FwVersion, Bus: d.BusInfo}

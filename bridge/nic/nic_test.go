@@ -42,6 +42,8 @@ func TestVerify(t *testing.T) {
 		{"down", func(lan, wan *NIC) { lan.Up, lan.Carrier = false, false }, []string{"warning|lan|down|ip link set dev lan up"}},
 		{"no carrier", func(lan, wan *NIC) { wan.Carrier = false }, []string{"warning|wan|no carrier|cable"}},
 		{"LRO", func(lan, wan *NIC) { wan.Offloads.LRO = true }, []string{"warning|wan|large-receive-offload|ethtool -K wan lro off"}},
+		{"FCS", func(lan, wan *NIC) { wan.Offloads.RXFCS = true }, []string{"warning|wan|rx-fcs|ethtool -K wan rx-fcs off"}},
+		{"damaged frames", func(lan, wan *NIC) { wan.Offloads.RXAll = true }, []string{"warning|wan|rx-all|ethtool -K wan rx-all off"}},
 		{"GRO is fine", func(lan, wan *NIC) {
 			wan.Offloads = Offloads{GRO: true, TSO: true, GSO: true, TXChecksum: true, RXVLAN: true}
 		}, nil},

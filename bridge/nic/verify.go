@@ -53,7 +53,9 @@ var nicRules = []nicRule{
 	{Warning, hasLinkLocal, "turn IPv6 off there with `sysctl -w net.ipv6.conf.{nic}.disable_ipv6=1`: this host speaks on the wire"},
 	{Warning, isDown, "set it up with `ip link set dev {nic} up`"},
 	{Warning, noCarrier, "is the cable in, and the other end up?"},
-	{Warning, hasLRO, "turn it off with `ethtool -K {nic} lro off`: merged frames cannot be taken apart as they were"},
+	{Warning, hasLRO, "the box turns it off while it runs, for merged frames cannot be taken apart as they were; `ethtool -K {nic} lro off` does it for good"},
+	{Warning, hasRXFCS, "turn it off with `ethtool -K {nic} rx-fcs off`: frames would leave with four octets more"},
+	{Warning, hasRXAll, "turn it off with `ethtool -K {nic} rx-all off`: damaged frames would leave as if they were sound"},
 }
 
 func notEthernet(n NIC) string {
@@ -76,6 +78,14 @@ func noCarrier(n NIC) string { return unless(n.Carrier || !n.Up, "it has no carr
 
 func hasLRO(n NIC) string { return unless(!n.Offloads.LRO, "large-receive-offload is on") }
 
+func hasRXFCS(n NIC) string {
+	return unless(!n.Offloads.RXFCS, "it receives frames with their checksum (rx-fcs)")
+}
+
+func hasRXAll(n NIC) string {
+	return unless(!n.Offloads.RXAll, "it receives damaged frames (rx-all)")
+}
+
 func unless(fine bool, format string, args ...any) string {
 	if fine {
 		return ""
@@ -95,16 +105,22 @@ func join(prefixes []netip.Prefix) string {
 // concern the LAN's, then the WAN's, then both together. None means that the
 // box can run.
 func Verify(lan, wan NIC) []Problem {
-	problems := append(verifyOne(lan), verifyOne(wan)...)
-	switch {
-	case lan.Name == wan.Name || lan.Exists && wan.Exists && lan.Index == wan.Index:
-		return append(verifyOne(lan), Problem{Fatal, wan.Name, "it is both the LAN's and the WAN's NIC", "name two different ones"})
-	case lan.Exists && wan.Exists && lan.MTU != wan.MTU:
-		problems = append(problems, Problem{Fatal, wan.Name,
-			fmt.Sprintf("its MTU is %d, that of %s is %d", wan.MTU, lan.Name, lan.MTU),
-			fmt.Sprintf("make them equal with `ip link set dev %s mtu %d`: longer frames would be lost", smaller(lan, wan).Name, max(lan.MTU, wan.MTU))})
+	problems := append(VerifyOne(lan), VerifyOne(wan)...)
+	if lan.Name == wan.Name || lan.Exists && wan.Exists && lan.Index == wan.Index {
+		return append(VerifyOne(lan), Problem{Fatal, wan.Name, "it is both the LAN's and the WAN's NIC", "name two different ones"})
 	}
-	return problems
+	return append(problems, VerifyMTU(lan, wan)...)
+}
+
+// VerifyMTU is the part of Verify that may come true while the box runs, by a
+// change of either NIC's MTU.
+func VerifyMTU(lan, wan NIC) []Problem {
+	if !lan.Exists || !wan.Exists || lan.MTU == wan.MTU {
+		return nil
+	}
+	return []Problem{{Fatal, wan.Name,
+		fmt.Sprintf("its MTU is %d, that of %s is %d", wan.MTU, lan.Name, lan.MTU),
+		fmt.Sprintf("make them equal with `ip link set dev %s mtu %d`: longer frames would be lost", smaller(lan, wan).Name, max(lan.MTU, wan.MTU))}}
 }
 
 func smaller(a, b NIC) NIC {
@@ -114,7 +130,8 @@ func smaller(a, b NIC) NIC {
 	return b
 }
 
-func verifyOne(n NIC) []Problem {
+// VerifyOne is the part of Verify that is about one NIC.
+func VerifyOne(n NIC) []Problem {
 	if !n.Exists {
 		return []Problem{{Fatal, n.Name, "there is no such NIC", "`ip link` lists those there are"}}
 	}
