@@ -32,6 +32,9 @@ const (
 	EventReloadRefused // the configuration stays as it was
 	EventStateRestored // calls of before a restart go on
 	EventStateRefused  // those of before a restart are lost
+	EventNICGone       // removed, or gone from the box's network namespace
+	EventNICBack
+	EventMTUChanged
 )
 
 var eventNames = [...]string{
@@ -41,6 +44,7 @@ var eventNames = [...]string{
 	EventLimitReached: "limit-reached", EventLinkUp: "link-up", EventLinkDown: "link-down",
 	EventReloaded: "reloaded", EventReloadRefused: "reload-refused",
 	EventStateRestored: "state-restored", EventStateRefused: "state-refused",
+	EventNICGone: "nic-gone", EventNICBack: "nic-back", EventMTUChanged: "mtu-changed",
 }
 
 // String returns the event's name as the commands print it.
@@ -62,8 +66,10 @@ type Event struct {
 	// Cause says why, in a word of a closed list: for control-close and
 	// call-ended the end's cause ("call-disconnect-notify", "stop", "reset",
 	// "fin", "replaced", "timeout", …), for limit-reached the limit's key, for
-	// link events the NIC.
+	// events about links and NICs the NIC.
 	Cause string
+	// MTU is the new one, in octets, set with mtu-changed.
+	MTU int
 	// Call is set with call events.
 	Call *Call
 	// Control and Zone are set with control events.
@@ -105,12 +111,15 @@ type eventJSON struct {
 	Call     *Call         `json:"call,omitempty"`
 	Frame    *DroppedFrame `json:"frame,omitempty"`
 	Detail   []string      `json:"detail,omitempty"`
+	MTU      int           `json:"mtu,omitempty"`
 }
 
 // MarshalJSON writes the event as one object with only the fields its kind
 // has.
 func (e Event) MarshalJSON() ([]byte, error) {
-	out := eventJSON{Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Call: e.Call, Frame: e.Frame, Detail: e.Detail}
+	out := eventJSON{
+		Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Call: e.Call, Frame: e.Frame, Detail: e.Detail, MTU: e.MTU,
+	}
 	switch e.Kind {
 	case EventControlOpen, EventControlClose, EventControlDesync, EventControlSilent:
 		out.Control, out.Zone = &e.Control, &e.Zone
