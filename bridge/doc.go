@@ -40,6 +40,7 @@
 // Engine is the box without ports: steps 3 to 5 and 7, the same code in the
 // running box and in replay. Box adds two Ports and the workers. Sub-packages
 // are ports and what surrounds them: afpacket (AF_PACKET sockets), capture
-// (files), bridgetest (memory ports and the namespace lab), nic (what a NIC is
-// fit for), status (the control socket).
+// (files), bridgetest (memory ports and the namespace lab), links (keeps ports
+// on NICs that come and go), nic (what a NIC is fit for and what becomes of
+// it), status (the control socket).
 package bridge

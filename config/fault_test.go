@@ -265,7 +265,6 @@ func TestNotYet(t *testing.T) {
 	}{
 		{"bridge.workers = 2", `3: bridge.workers ~ 2 is not available in this version; use 1`},
 		{"bridge.backend = 'ring'", `3: bridge.backend ~ "ring" is not available in this version; use "auto" or "mmsg"`},
-		{"bridge.link_propagation = true", `3: bridge.link_propagation ~ true is not available in this version; use false`},
 		{"bridge.fail = 'open'", `3: bridge.fail ~ "open" is not available in this version; use "closed"`},
 		{"nat.mode = 'call-id'", `3: nat.mode ~ "call-id" is not available in this version; use "off"`},
 		{"nat.mode = 'masquerade'", `3: nat.mode ~ "masquerade" is not available in this version; use "off"`},

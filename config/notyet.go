@@ -18,7 +18,6 @@ type feature struct {
 var notYet = []feature{
 	{"bridge.workers", above(1), "use 1"},
 	{"bridge.backend", word(BackendRing), ""},
-	{"bridge.link_propagation", isTrue, "use false"},
 	{"bridge.fail", word(FailOpen), ""},
 	{"nat.mode", word(NATCallID), ""},
 	{"nat.mode", word(NATMasquerade), ""},
@@ -33,8 +32,6 @@ func word[T ~string](w T) func(any) bool {
 func above(most int64) func(any) bool {
 	return func(raw any) bool { n, ok := raw.(int64); return ok && n > most }
 }
-
-func isTrue(raw any) bool { return raw == any(true) }
 
 func notEmpty(raw any) bool {
 	switch raw := raw.(type) {
@@ -69,8 +66,6 @@ func (v value) refuse() {
 		what = show(raw)
 	case int64:
 		what = strconv.FormatInt(raw, 10)
-	case bool:
-		what = strconv.FormatBool(raw)
 	}
 	v.fault("%s is not available in this version; %s", what, f.do)
 }

@@ -27,6 +27,7 @@ type Port interface {
 // then another. While it has none, or its link is down, it is a port whose
 // link is down. No error of a port under it is final.
 type Attachment struct {
+	name string
 	lost func(error) // told when a port under it fails
 
 	sending sync.Mutex // held by Send; whoever closes a port waits for it
@@ -44,12 +45,16 @@ type Attachment struct {
 
 var _ bridge.Port = (*Attachment)(nil)
 
-// NewAttachment returns an Attachment without a port. lost is called from
+// NewAttachment returns an Attachment, without a port, to the NIC of that name.
+// lost is called from
 // Receive, Send and Close with what a port under it failed with; it must not
 // call the Attachment.
-func NewAttachment(lost func(error)) *Attachment {
-	return &Attachment{lost: lost, wake: make(chan struct{}, 1)}
+func NewAttachment(name string, lost func(error)) *Attachment {
+	return &Attachment{name: name, lost: lost, wake: make(chan struct{}, 1)}
 }
+
+// Name returns the name of the NIC.
+func (a *Attachment) Name() string { return a.name }
 
 // Attach puts a port in the place of the one before, which is closed as soon as
 // nobody uses its frames any more. It is not for a closed Attachment.

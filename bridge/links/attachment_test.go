@@ -72,7 +72,7 @@ func (m *memory) closings() int {
 // attachment returns one that is up, and what it says of lost ports.
 func attachment(t *testing.T) (*Attachment, chan error) {
 	lost := make(chan error, 10)
-	a := NewAttachment(func(err error) { lost <- err })
+	a := NewAttachment("nic", func(err error) { lost <- err })
 	a.SetLink(true)
 	t.Cleanup(a.Close)
 	return a, lost

@@ -29,7 +29,7 @@ type side struct {
 
 func newSide(k *Keeper, which track.Side, name string) *side {
 	s := &side{keeper: k, side: which, name: name, link: true}
-	s.port = NewAttachment(func(err error) {
+	s.port = NewAttachment(name, func(err error) {
 		s.failure.Store(&err)
 		select {
 		case k.failed <- struct{}{}:

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/config"
@@ -21,7 +22,16 @@ type report struct {
 	Ready    bool                 `json:"ready"`
 	Faults   []faultJSON          `json:"faults,omitempty"` // of the configuration
 	NICs     map[string]nicReport `json:"nics,omitempty"`   // by side
+	Offloads []offloadJSON        `json:"offloads,omitempty"`
 	Problems []problemJSON        `json:"problems,omitempty"`
+}
+
+// offloadJSON is an offload that matters to the box.
+type offloadJSON struct {
+	Name    string `json:"name"` // as ethtool -K takes it
+	LAN     bool   `json:"lan"`  // whether it is on there
+	WAN     bool   `json:"wan"`
+	Meaning string `json:"meaning"` // of its being on
 }
 
 type faultJSON struct {
@@ -40,7 +50,7 @@ type nicReport struct {
 	Up        bool           `json:"up"`
 	Carrier   bool           `json:"carrier"`
 	Addresses []netip.Prefix `json:"addresses"` // link-local ones included
-	Offloads  []string       `json:"offloads"`  // those that are on
+	Offloads  []string       `json:"offloads"`  // those that are on, see offloads of the report
 	Driver    string         `json:"driver"`
 }
 
@@ -95,6 +105,10 @@ func faultsOf(err error) (out []faultJSON) {
 // warning only: another user may.
 func (r *report) add(m *machine, capability error) {
 	r.NICs = map[string]nicReport{"lan": reportNIC(&m.lan), "wan": reportNIC(&m.wan)}
+	there := m.wan.Offloads.List()
+	for i, o := range m.lan.Offloads.List() {
+		r.Offloads = append(r.Offloads, offloadJSON{o.Name, o.On, there[i].On, o.Meaning})
+	}
 	for _, p := range m.problems {
 		r.Problems = append(r.Problems, problemJSON{p.Severity.String(), p.NIC, p.Message, p.Advice})
 	}
@@ -109,15 +123,9 @@ func reportNIC(n *nic.NIC) nicReport {
 		Name: n.Name, Exists: n.Exists, MAC: n.MAC.String(), MTU: n.MTU, Up: n.Up, Carrier: n.Carrier, Driver: n.Driver.Name,
 		Addresses: append(append([]netip.Prefix{}, n.Addresses...), n.LinkLocal...), Offloads: []string{},
 	}
-	for _, o := range []struct {
-		on   bool
-		name string
-	}{
-		{n.Offloads.LRO, "lro"}, {n.Offloads.GRO, "gro"}, {n.Offloads.TSO, "tso"}, {n.Offloads.GSO, "gso"},
-		{n.Offloads.TXChecksum, "tx-checksum"}, {n.Offloads.RXVLAN, "rx-vlan"},
-	} {
-		if o.on {
-			r.Offloads = append(r.Offloads, o.name)
+	for _, o := range n.Offloads.List() {
+		if o.On {
+			r.Offloads = append(r.Offloads, o.Name)
 		}
 	}
 	return r
@@ -137,18 +145,7 @@ func (p *program) report(r *report, asJSON bool) int {
 
 func (r *report) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s: the configuration is right\n\n", r.Config)
-	table := newTable(out)
-	fmt.Fprintln(table, "SIDE\tNIC\tMAC\tMTU\tUP\tCARRIER\tADDRESSES\tOFFLOADS\tDRIVER")
-	for _, side := range sideNames {
-		n := r.NICs[side]
-		if !n.Exists {
-			fmt.Fprintf(table, "%s\t%s\tthere is no such NIC\n", side, n.Name)
-			continue
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", side, n.Name, n.MAC, n.MTU, yes(n.Up), yes(n.Carrier),
-			list(n.Addresses), list(n.Offloads), list([]string{n.Driver}))
-	}
-	if err := table.Flush(); err != nil {
+	if err := errors.Join(r.printNICs(newTable(out)), r.printOffloads(newTable(out))); err != nil {
 		return err
 	}
 	fmt.Fprintln(out)
@@ -161,6 +158,38 @@ func (r *report) print(out io.Writer) error {
 	}
 	_, err := fmt.Fprintln(out, verdict)
 	return err
+}
+
+func (r *report) printNICs(table *tabwriter.Writer) error {
+	fmt.Fprintln(table, "SIDE\tNIC\tMAC\tMTU\tUP\tCARRIER\tADDRESSES\tDRIVER")
+	for _, side := range sideNames {
+		n := r.NICs[side]
+		if !n.Exists {
+			fmt.Fprintf(table, "%s\t%s\tthere is no such NIC\n", side, n.Name)
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", side, n.Name, n.MAC, n.MTU, yes(n.Up), yes(n.Carrier),
+			list(n.Addresses), list([]string{n.Driver}))
+	}
+	return table.Flush()
+}
+
+// printOffloads lists what is on anywhere, and LRO always: it must be off.
+func (r *report) printOffloads(table *tabwriter.Writer) error {
+	fmt.Fprintln(table, "\nOFFLOAD\tLAN\tWAN\tMEANING")
+	for _, o := range r.Offloads {
+		if o.LAN || o.WAN || o.Name == "lro" {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", o.Name, onOff(o.LAN), onOff(o.WAN), o.Meaning)
+		}
+	}
+	return table.Flush()
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
 }
 
 // String is the problem in one line.

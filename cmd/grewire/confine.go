@@ -10,6 +10,7 @@ import (
 
 	"github.com/grewire/grewire/bridge/privilege"
 	"github.com/grewire/grewire/config"
+	"github.com/grewire/grewire/track"
 )
 
 // confine takes from the process what the box does not need from now on, and
@@ -72,6 +73,6 @@ func anotherUsers(paths []string) bool {
 // summary says how the box is in a line.
 func (b *runningBox) summary() string {
 	s := b.engine.Stats()
-	return fmt.Sprintf("carrying frames between %s and %s: %s, %s, %s dropped", b.ports[0].Name(), b.ports[1].Name(),
+	return fmt.Sprintf("carrying frames between %s and %s: %s, %s, %s dropped", b.links.Port(track.LAN).Name(), b.links.Port(track.WAN).Name(),
 		plural(uint64(s.Limits["calls"].Used), "call"), plural(s.Frames, "frame"), fmt.Sprint(s.Dropped))
 }

@@ -23,6 +23,7 @@ type eventRow struct {
 	Call     *track.Call    `json:"call"`
 	Frame    *dropRow       `json:"frame"`
 	Detail   []string       `json:"detail"`
+	MTU      int            `json:"mtu"`
 }
 
 type dropRow struct {
@@ -51,6 +52,8 @@ func (e *eventRow) text() string {
 		add("%s", e.Frame.text())
 	case e.Control != nil:
 		add("%s%s", connection(*e.Control), inZone(e.Zone))
+	case e.MTU != 0:
+		add("%d", e.MTU)
 	}
 	if e.Cause != "" {
 		add("(%s)", e.Cause)

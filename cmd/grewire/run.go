@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/grewire/grewire/bridge"
-	"github.com/grewire/grewire/bridge/afpacket"
+	"github.com/grewire/grewire/bridge/links"
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/bridge/status"
 	"github.com/grewire/grewire/config"
@@ -80,12 +80,13 @@ func ready(conf *config.Config, log *slog.Logger) error {
 			log.Warn(problem.Message, "nic", problem.NIC, "advice", problem.Advice)
 		}
 	}
+	logOffloads(log, &m.lan, &m.wan)
 	return errors.Join(append(faults, nic.CapabilityCheck())...)
 }
 
 // carry runs the box until ctx is done. confine takes from the process what it
 // does not need once everything is open.
-func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog.Logger, confine func() error) error {
+func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog.Logger, confine func() error) (err error) {
 	conf := r.running
 	options := trackOptions(conf)
 	options.Seed = randomSeed()
@@ -99,22 +100,22 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 	if err != nil {
 		return err
 	}
-	if err := box.open(conf); err != nil {
+	if box.links, err = links.New(linkOptions(conf, hub, clock, log)); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	defer box.close()
+	defer func() { err = errors.Join(err, box.links.Close()) }()
 	if err := confine(); err != nil {
 		return errors.Join(err, server.Close())
 	}
 	finishLog := followEvents(hub, log, clock)
 	frames := bridge.NewBox(bridge.Options{
-		LAN: box.ports[track.LAN], WAN: box.ports[track.WAN], Engine: box.engine, Clock: clock,
-		OnLink: func(side track.Side, up bool) { hub.Publish(linkEvent(clock(), box.ports[side].Name(), up)) },
+		LAN: box.links.Port(track.LAN), WAN: box.links.Port(track.WAN), Engine: box.engine, Clock: clock,
 	})
 	log.Info("carrying frames", "lan", conf.Bridge.LAN, "wan", conf.Bridge.WAN, "socket", conf.Status.Socket, "version", buildVersion().String())
 	manager := newServiceManager(log)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return frames.Run(ctx) })
+	group.Go(func() error { return box.links.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx) })
 	group.Go(func() error { return manager.follow(ctx, watched{frames.Cycles, box.summary}) })
 	group.Go(func() error { return r.onHangup(ctx, hangups) })
@@ -125,54 +126,14 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 	return err
 }
 
-func linkEvent(now track.Time, name string, up bool) track.Event {
-	e := track.Event{Time: now, Kind: track.EventLinkDown, Cause: name}
-	if up {
-		e.Kind = track.EventLinkUp
-	}
-	return e
-}
-
 // runningBox is what the control socket tells about.
 type runningBox struct {
 	engine *bridge.Engine
 	hub    *bridge.Hub
-	ports  [2]*afpacket.Port
-	claims []*nic.Claim
+	links  *links.Keeper
 }
 
 var _ status.Source = (*runningBox)(nil)
-
-func (b *runningBox) open(conf *config.Config) error {
-	for side, name := range map[track.Side]string{track.LAN: conf.Bridge.LAN, track.WAN: conf.Bridge.WAN} {
-		if err := b.openPort(side, name); err != nil {
-			b.close()
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *runningBox) openPort(side track.Side, name string) error {
-	claim, err := nic.Take(name)
-	if err != nil {
-		return err
-	}
-	b.claims = append(b.claims, claim)
-	b.ports[side], err = afpacket.Open(name, afpacket.Options{})
-	return err
-}
-
-func (b *runningBox) close() {
-	for _, port := range b.ports {
-		if port != nil {
-			port.Close()
-		}
-	}
-	for _, claim := range b.claims {
-		_ = claim.Release()
-	}
-}
 
 // Calls implements status.Source.
 func (b *runningBox) Calls() []track.Call { return b.engine.Calls() }
@@ -186,9 +147,10 @@ func (b *runningBox) Subscribe() (<-chan track.Event, func()) { return b.hub.Sub
 // Stats implements status.Source.
 func (b *runningBox) Stats() any {
 	s := boxStats{Stats: b.engine.Stats(), EventsMissed: b.hub.Missed(), Ports: make(map[string]portStats)}
-	for side, port := range b.ports {
+	for _, side := range [...]track.Side{track.LAN, track.WAN} {
+		port := b.links.Port(side)
 		n := port.Stats()
-		s.Ports[track.Side(side).String()] = portStats{
+		s.Ports[side.String()] = portStats{
 			NIC: port.Name(), MTU: port.MTU(), Received: n.Received, Sent: n.Sent,
 			KernelDrops: n.Drops, Unreadable: n.Unreadable, Truncated: n.Truncated, Refused: n.Refused,
 		}

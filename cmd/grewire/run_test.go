@@ -13,6 +13,7 @@ import (
 
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/bridge/bridgetest"
+	"github.com/grewire/grewire/bridge/links"
 	"github.com/grewire/grewire/config"
 	"github.com/grewire/grewire/track"
 )
@@ -169,10 +170,14 @@ func TestRunningBoxStats(t *testing.T) {
 	conf := config.Default()
 	conf.Bridge.LAN, conf.Bridge.WAN = bridgetest.LANNIC, bridgetest.WANNIC
 	box := &runningBox{hub: new(bridge.Hub), engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {})}
-	if err := top.Box.Do(func() error { return box.open(&conf) }); err != nil {
+	err = top.Box.Do(func() (err error) {
+		box.links, err = links.New(linkOptions(&conf, box.hub, bridge.NewClock(), nil))
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	defer box.close()
+	defer box.links.Close()
 	const more = 5
 	events, cancel := box.Subscribe()
 	defer cancel()

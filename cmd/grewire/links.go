@@ -1,0 +1,41 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/grewire/grewire/bridge"
+	"github.com/grewire/grewire/bridge/afpacket"
+	"github.com/grewire/grewire/bridge/links"
+	"github.com/grewire/grewire/bridge/nic"
+	"github.com/grewire/grewire/config"
+	"github.com/grewire/grewire/track"
+)
+
+// linkOptions says how the box keeps to its NICs. Whoever is to be told when a
+// NIC was opened, or opened again, sets OnOpen.
+func linkOptions(conf *config.Config, hub *bridge.Hub, clock bridge.Clock, log *slog.Logger) links.Options {
+	return links.Options{
+		LAN: conf.Bridge.LAN, WAN: conf.Bridge.WAN, Propagate: conf.Bridge.LinkPropagation, Log: log,
+		Open: func(name string) (links.Port, error) {
+			port, err := afpacket.Open(name, afpacket.Options{})
+			if err != nil {
+				return nil, err // and no Port around a nil pointer
+			}
+			return port, nil
+		},
+		OnEvent: func(e track.Event) {
+			e.Time = clock()
+			hub.Publish(e)
+		},
+	}
+}
+
+// logOffloads says which offloads are on, and what each means to the box.
+func logOffloads(log *slog.Logger, lan, wan *nic.NIC) {
+	there := wan.Offloads.List()
+	for i, o := range lan.Offloads.List() {
+		if o.On || there[i].On {
+			log.Info("offload "+o.Name+": "+o.Meaning, "offload", o.Name, "lan", o.On, "wan", there[i].On)
+		}
+	}
+}
