@@ -32,7 +32,7 @@ func TestLabAdopt(t *testing.T) {
 	}
 	b.stop()
 	b.configure("[policy]\nadopt = \"live-control\"\n")
-	b.run()
+	b.start()
 	b.waitFor("call-active")
 	var after []track.Call
 	if b.ask(&after, "calls"); len(after) != 1 || after[0].PNS != before[0].PNS || after[0].PAC != before[0].PAC {

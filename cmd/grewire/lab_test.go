@@ -25,39 +25,52 @@ type labBox struct {
 	t       *testing.T
 	top     *bridgetest.Topology
 	binary  string
-	socket  string
 	config  string // its file
+	bridge  string // keys of [bridge] beside the NICs, a line each
+	socket  string
 	process *bridgetest.Process
 }
 
 func startLab(t *testing.T, o bridgetest.InlineOption) *labBox {
+	t.Helper()
+	b := newLabBox(t, o, "")
+	b.start()
+	return b
+}
+
+// newLabBox prepares a box that does not run yet. keys are added to its
+// [bridge] table.
+func newLabBox(t *testing.T, o bridgetest.InlineOption, keys string) *labBox {
 	t.Helper()
 	lab := bridgetest.New(t)
 	top, err := bridgetest.Inline(lab, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &labBox{t: t, top: top, socket: filepath.Join(lab.Dir(), "grewire.sock")}
+	b := &labBox{
+		t: t, top: top, bridge: keys,
+		socket: filepath.Join(lab.Dir(), "grewire.sock"), config: filepath.Join(lab.Dir(), "grewire.toml"),
+	}
 	if b.binary, err = lab.Build("cmd/grewire"); err != nil {
 		t.Fatal(err)
 	}
-	b.config = filepath.Join(lab.Dir(), "grewire.toml")
 	b.configure("")
-	b.run()
 	return b
 }
 
-// configure writes the box's configuration, with more in it than it needs.
-func (b *labBox) configure(more string) {
+// configure writes the box's configuration, with more tables in it than it
+// needs.
+func (b *labBox) configure(tables string) {
 	b.t.Helper()
-	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\n%s", bridgetest.LANNIC, bridgetest.WANNIC, b.socket, more)
+	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n%s[status]\nsocket = %q\n%s",
+		bridgetest.LANNIC, bridgetest.WANNIC, b.bridge, b.socket, tables)
 	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-// run starts the box and waits until it carries frames.
-func (b *labBox) run() {
+// start runs the box and waits until it carries frames.
+func (b *labBox) start() {
 	b.t.Helper()
 	var err error
 	if b.process, err = b.top.Box.Start(b.binary, "run", "-config", b.config); err != nil {
