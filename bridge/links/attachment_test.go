@@ -21,6 +21,7 @@ type memory struct {
 	*bridgetest.Port
 	mu     sync.Mutex
 	mtu    int
+	asked  int // how often MTU was called
 	closed int
 	inSend bool
 	held   chan struct{} // not nil: Send waits for it
@@ -31,7 +32,14 @@ func newMemory() *memory { return &memory{Port: bridgetest.NewPort(), mtu: 1500}
 func (m *memory) MTU() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.asked++
 	return m.mtu
+}
+
+func (m *memory) mtuAsked() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.asked
 }
 
 func (m *memory) Stats() afpacket.Stats {

@@ -184,6 +184,19 @@ func TestKeeperSocketFails(t *testing.T) {
 	}
 }
 
+// TestKeeperMTU: a port is asked for its MTU as soon as that has changed.
+func TestKeeperMTU(t *testing.T) {
+	l := newFakeLab(t)
+	l.run(l.options())
+	asked := l.port("wan").mtuAsked()
+	changed := stateOf("wan", 2)
+	changed.MTU = 1400
+	l.system.change(changed)
+	l.expect("mtu-changed wan 1400")
+	l.wait("the port is asked", func() bool { return l.port("wan").mtuAsked() == asked+1 })
+	l.wait("that they differ is said", func() bool { return strings.Contains(l.log.String(), "its MTU is 1400, that of lan is 1500") })
+}
+
 // TestKeeperLaterRefusals: what keeps a NIC that was made anew out is said
 // once and tried again until it is mended. OnOpen does not keep it out.
 func TestKeeperLaterRefusals(t *testing.T) {

@@ -41,14 +41,8 @@ func newSide(k *Keeper, which track.Side, name string) *side {
 
 // begin opens the NIC for the first time.
 func (s *side) begin() (err error) {
-	if s.told, err = s.keeper.system.ByName(s.name); err != nil {
+	if err := s.find(); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
-	}
-	if s.told.LeftDown {
-		s.keeper.log.Info("an earlier run left it down; it is brought up", "nic", s.name)
-		if err := s.keeper.system.BringUp(s.told.Index); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
 	}
 	s.opened = time.Now()
 	port, err := s.take()
@@ -61,6 +55,20 @@ func (s *side) begin() (err error) {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	return nil
+}
+
+// find looks for the NIC and brings it up if an earlier run left it down.
+func (s *side) find() (err error) {
+	s.told, err = s.keeper.system.ByName(s.name)
+	if err != nil || !s.told.LeftDown {
+		return err
+	}
+	s.keeper.log.Info("an earlier run left it down; it is brought up", "nic", s.name)
+	if err := s.keeper.system.BringUp(s.told.Index); err != nil {
+		return err
+	}
+	s.told, err = s.keeper.system.ByName(s.name)
+	return err
 }
 
 // take claims and opens the NIC.
