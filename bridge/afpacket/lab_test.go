@@ -18,6 +18,16 @@ import (
 // patience is how long a test waits for something that must happen.
 const patience = 10 * time.Second
 
+// backends are what a Port must be the same over.
+var backends = []Backend{MMsg, Ring}
+
+// onBackends runs a test over each of them.
+func onBackends(t *testing.T, test func(*testing.T, Backend)) {
+	for _, on := range backends {
+		t.Run(string(on), func(t *testing.T) { test(t, on) })
+	}
+}
+
 // needRoot skips a test that cannot work without privileges.
 func needRoot(t testing.TB) {
 	t.Helper()

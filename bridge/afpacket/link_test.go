@@ -25,9 +25,11 @@ func expectDown(t *testing.T, p *Port) {
 	t.Fatalf("%s: no ErrPortDown within %v", p.Name(), patience)
 }
 
-func TestLinkDownAndUp(t *testing.T) {
+func TestLinkDownAndUp(t *testing.T) { onBackends(t, testLinkDownAndUp) }
+
+func testLinkDownAndUp(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	s0 := l.server.tap(t, "s0")
 	for round := range 3 {
 		check(t, l.box.nl.LinkSetDown(l.box.link(t, "wan")))
@@ -67,9 +69,11 @@ func TestLinkDownAndUp(t *testing.T) {
 
 // The socket keeps the error of a link that went down; when the link is back
 // before anyone looked, the next frame must not pay for it.
-func TestSendAfterFlap(t *testing.T) {
+func TestSendAfterFlap(t *testing.T) { onBackends(t, testSendAfterFlap) }
+
+func testSendAfterFlap(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	s0 := l.server.tap(t, "s0")
 	check(t, l.box.nl.LinkSetDown(l.box.link(t, "wan")))
 	check(t, l.box.nl.LinkSetUp(l.box.link(t, "wan")))
@@ -88,12 +92,14 @@ func TestSendAfterFlap(t *testing.T) {
 	}
 }
 
-func TestOpenWhileDown(t *testing.T) {
+func TestOpenWhileDown(t *testing.T) { onBackends(t, testOpenWhileDown) }
+
+func testOpenWhileDown(t *testing.T, on Backend) {
 	t.Parallel()
 	ns, peer := newNamespace(t), newNamespace(t)
 	veth(t, ns, "nic", peer, "peer", 1500)
 	check(t, ns.nl.LinkSetDown(ns.link(t, "nic")))
-	p := ns.open(t, "nic", Options{})
+	p := ns.open(t, "nic", Options{Backend: on})
 	expectDown(t, p)
 	check(t, ns.nl.LinkSetUp(ns.link(t, "nic")))
 	ns.ready(t, "nic")
@@ -105,9 +111,11 @@ func TestOpenWhileDown(t *testing.T) {
 	}
 }
 
-func TestNICRemoved(t *testing.T) {
+func TestNICRemoved(t *testing.T) { onBackends(t, testNICRemoved) }
+
+func testNICRemoved(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	check(t, l.box.nl.LinkDel(l.box.link(t, "wan")))
 	var err error
 	for deadline := time.Now().Add(patience); err == nil || errors.Is(err, bridge.ErrPortDown); {

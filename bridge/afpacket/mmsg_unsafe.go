@@ -31,3 +31,11 @@ func sendmmsg(fd int, msgs []unix.Mmsghdr) (int, unix.Errno) {
 	}
 	return int(n), 0
 }
+
+// packetStatistics reads the counters of a packet socket, which clears them.
+func packetStatistics(fd int, stats *unix.TpacketStats) unix.Errno {
+	size := uint32(unix.SizeofTpacketStats)
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS,
+		uintptr(unsafe.Pointer(stats)), uintptr(unsafe.Pointer(&size)), 0)
+	return errno
+}

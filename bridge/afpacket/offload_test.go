@@ -23,9 +23,9 @@ import (
 const needsCsum = unix.VIRTIO_NET_HDR_F_NEEDS_CSUM
 
 // withHosts gives the inline's client and server addresses of one subnet.
-func withHosts(t testing.TB) *inline {
+func withHosts(t testing.TB, on Backend) *inline {
 	t.Helper()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	l.client.address(t, "c0", "192.0.2.1/24")
 	l.server.address(t, "s0", "192.0.2.2/24")
 	return l
@@ -57,9 +57,11 @@ func (s *seen) look(_ *Port, f *track.Frame) {
 }
 
 // A real TCP connection with all offloads on, data both ways.
-func TestTCPWithOffloads(t *testing.T) {
+func TestTCPWithOffloads(t *testing.T) { onBackends(t, testTCPWithOffloads) }
+
+func testTCPWithOffloads(t *testing.T, on Backend) {
 	t.Parallel()
-	l := withHosts(t)
+	l := withHosts(t, on)
 	var s seen
 	l.forward(t, s.look)
 	exchange(t, l, 32<<20)
@@ -73,9 +75,11 @@ func TestTCPWithOffloads(t *testing.T) {
 
 // The kernel finishes at an egress NIC without offloads what the ingress side
 // left undone: no frame beyond the MTU, no bad checksum.
-func TestTCPToPlainNIC(t *testing.T) {
+func TestTCPToPlainNIC(t *testing.T) { onBackends(t, testTCPToPlainNIC) }
+
+func testTCPToPlainNIC(t *testing.T, on Backend) {
 	t.Parallel()
-	l := withHosts(t)
+	l := withHosts(t, on)
 	l.box.plain(t, "wan")
 	var s seen
 	l.forward(t, s.look)
@@ -101,9 +105,11 @@ func TestTCPToPlainNIC(t *testing.T) {
 	}
 }
 
-func TestUDPPartialChecksum(t *testing.T) {
+func TestUDPPartialChecksum(t *testing.T) { onBackends(t, testUDPPartialChecksum) }
+
+func testUDPPartialChecksum(t *testing.T, on Backend) {
 	t.Parallel()
-	l := withHosts(t)
+	l := withHosts(t, on)
 	l.box.plain(t, "wan")
 	var s seen
 	l.forward(t, s.look)
@@ -149,7 +155,9 @@ func nextUDP(t *testing.T, s *tap) int {
 }
 
 // Tags move checksum and segmentation offsets on their way in and out.
-func TestTaggedSuperFrame(t *testing.T) {
+func TestTaggedSuperFrame(t *testing.T) { onBackends(t, testTaggedSuperFrame) }
+
+func testTaggedSuperFrame(t *testing.T, on Backend) {
 	t.Parallel()
 	const payload, size = 6000, 1000
 	tests := []struct {
@@ -161,9 +169,9 @@ func TestTaggedSuperFrame(t *testing.T) {
 		{"priority tag", []uint16{0x8100, 0}},
 		{"802.1ad, 802.1Q", []uint16{0x88A8, 100, 0x8100, 200}},
 	}
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	l.box.plain(t, "wan")
-	c0, s0 := l.client.open(t, "c0", Options{}), l.server.tap(t, "s0")
+	c0, s0 := l.client.open(t, "c0", Options{Backend: on}), l.server.tap(t, "s0")
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			eth := frame(12+2*len(tt.tags)+2, unicast, append(tt.tags, 0x0800)...)
@@ -313,8 +321,14 @@ func sum32(s uint32, b []byte) uint32 {
 // sent by the other, all on one thread. What the kernel does in between is in
 // the figure.
 func BenchmarkForward(b *testing.B) {
-	l := newInline(b, 1500, Options{})
-	c0 := l.client.open(b, "c0", Options{})
+	for _, on := range backends {
+		b.Run(string(on), func(b *testing.B) { benchmarkForward(b, on) })
+	}
+}
+
+func benchmarkForward(b *testing.B, on Backend) {
+	l := newInline(b, 1500, Options{Backend: on})
+	c0 := l.client.open(b, "c0", Options{Backend: on})
 	for _, size := range []int{60, 1514} {
 		b.Run(fmt.Sprintf("%d", size), func(b *testing.B) {
 			batch := make([]*track.Frame, bridge.BatchSize)

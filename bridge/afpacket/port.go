@@ -13,49 +13,14 @@ import (
 	"github.com/grewire/grewire/bridge"
 )
 
-// Options are the choices one has about a port. The zero value is the default.
-type Options struct {
-	// ReceiveBuffer is how many octets of kernel memory frames may take that
-	// wait for Receive; 0 means 16 MiB. The kernel doubles it for its own
-	// bookkeeping and charges a small frame with about 800 octets. Without
-	// CAP_NET_ADMIN net.core.rmem_max is the limit.
-	ReceiveBuffer int
-	// SendBuffer is the same for sent frames that the NIC has not done with;
-	// 0 means 8 MiB. Without CAP_NET_ADMIN net.core.wmem_max is the limit.
-	SendBuffer int
-	// QdiscBypass hands sent frames to the driver without a queueing
-	// discipline (PACKET_QDISC_BYPASS): fewer cycles, but a burst that the
-	// driver cannot take is dropped, and tcpdump does not see what is sent.
-	QdiscBypass bool
-
-	frameSize int // longest frame that is received whole, 0 = defaultFrameSize
-}
-
-const (
-	defaultReceiveBuffer = 16 << 20
-	defaultSendBuffer    = 8 << 20
-)
-
-func (o Options) withDefaults() Options {
-	o.ReceiveBuffer = defaultTo(o.ReceiveBuffer, defaultReceiveBuffer)
-	o.SendBuffer = defaultTo(o.SendBuffer, defaultSendBuffer)
-	o.frameSize = defaultTo(o.frameSize, defaultFrameSize)
-	return o
-}
-
-func defaultTo(value, def int) int {
-	if value <= 0 {
-		return def
-	}
-	return value
-}
-
 // Stats are a port's counters since it was opened.
 type Stats struct {
 	Received   uint64 // frames that Receive returned
 	Sent       uint64 // frames that the kernel took from Send
 	Truncated  uint64 // of Received: did not fit or lost its VLAN tag
-	Drops      uint64 // frames the kernel dropped because the receive buffer was full
+	Copied     uint64 // of Received: longer than a slot of the ring, taken from the queue
+	Drops      uint64 // frames the kernel dropped because ring or receive buffer was full
+	Freezes    uint64 // times that the kernel had left the ring and it was set up anew; Drops has the frames
 	Unreadable uint64 // super-frames lost, of a kind that virtio_net_hdr has no word for
 	Refused    uint64 // frames that Send could not get rid of for what they are (shorter than 14 octets, impossible Offload)
 }
@@ -72,10 +37,11 @@ type Port struct {
 	closed atomic.Bool
 	down   atomic.Bool // ENETDOWN was seen, by whichever of receiver and sender got it
 
-	mu    sync.Mutex // keeps the descriptors open for Wake, Stats and MTU
-	wake  int        // eventfd(2)
-	one   [8]byte    // what is written to it
-	drops uint64     // sum of what PACKET_STATISTICS gave; reading it clears it
+	mu    sync.Mutex        // keeps the descriptors open for Wake, Stats and MTU
+	wake  int               // eventfd(2)
+	one   [8]byte           // what is written to it
+	news  unix.TpacketStats // since they were last read
+	drops uint64            // sum of what PACKET_STATISTICS gave; reading it clears it
 }
 
 var _ bridge.Port = (*Port)(nil)
@@ -89,24 +55,28 @@ func Open(name string, o Options) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	fd, err := openSocket(ifi, &o)
+	fd, source, err := openSocket(ifi, &o)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
+		source.close()
 		unix.Close(fd)
 		return nil, fmt.Errorf("open %s: eventfd: %w", name, err)
 	}
 	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
 	binary.NativeEndian.PutUint64(p.one[:], 1)
-	p.rx = newReceiver(o.frameSize)
+	p.rx = &receiver{source: source}
 	p.tx = newSender(ifi.MTU)
 	return p, nil
 }
 
 // Name returns the name the NIC had when the port was opened.
 func (p *Port) Name() string { return p.name }
+
+// Backend returns how the port receives: MMsg or Ring.
+func (p *Port) Backend() Backend { return p.rx.source.backend() }
 
 // Wake makes a Receive that waits return at once; if none waits, the next one
 // that would.
@@ -140,7 +110,9 @@ func (p *Port) MTU() int {
 
 // Stats returns the counters.
 func (p *Port) Stats() Stats {
+	copied, freezes := p.rx.source.counters()
 	return Stats{
+		Copied: copied, Freezes: freezes,
 		Received:   p.rx.received.Load(),
 		Truncated:  p.rx.truncated.Load(),
 		Unreadable: p.rx.unreadable.Load(),
@@ -156,8 +128,8 @@ func (p *Port) kernelDrops() uint64 {
 	if p.closed.Load() {
 		return p.drops
 	}
-	if s, err := unix.GetsockoptTpacketStats(p.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
-		p.drops += uint64(s.Drops)
+	if packetStatistics(p.fd, &p.news) == 0 {
+		p.drops += uint64(p.news.Drops)
 	}
 	return p.drops
 }
@@ -181,5 +153,6 @@ func (p *Port) Close() error {
 	defer p.tx.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.rx.source.close()
 	return errors.Join(unix.Close(p.fd), unix.Close(p.wake))
 }

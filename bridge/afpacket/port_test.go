@@ -36,7 +36,9 @@ func frame(n int, dst []byte, typesAndTags ...uint16) []byte {
 	return b[:n]
 }
 
-func TestFramesCrossUnchanged(t *testing.T) {
+func TestFramesCrossUnchanged(t *testing.T) { onBackends(t, testFramesCrossUnchanged) }
+
+func testFramesCrossUnchanged(t *testing.T, on Backend) {
 	t.Parallel()
 	const mtu = 9000
 	stp, lldp := []byte{1, 0x80, 0xC2, 0, 0, 0}, []byte{1, 0x80, 0xC2, 0, 0, 0x0E}
@@ -67,7 +69,7 @@ func TestFramesCrossUnchanged(t *testing.T) {
 		{"EAPOL", frame(60, []byte{1, 0x80, 0xC2, 0, 0, 3}, 0x888E)},
 		{"IPv4 that lies", frame(80, unicast, 0x0800, 0x4FFF)},
 	}
-	l := newInline(t, mtu, Options{})
+	l := newInline(t, mtu, Options{Backend: on})
 	l.forward(t, func(_ *Port, f *track.Frame) {
 		if f.Truncated || f.Offload != (wire.Offload{}) {
 			t.Errorf("got truncated %v, offload %+v", f.Truncated, f.Offload)
@@ -89,10 +91,12 @@ func TestFramesCrossUnchanged(t *testing.T) {
 	}
 }
 
-func TestOrderKept(t *testing.T) {
+func TestOrderKept(t *testing.T) { onBackends(t, testOrderKept) }
+
+func testOrderKept(t *testing.T, on Backend) {
 	t.Parallel()
 	const n = 5000
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	l.forward(t, func(*Port, *track.Frame) {})
 	c0, s0 := l.client.tap(t, "c0"), l.server.tap(t, "s0")
 	check(t, unix.SetsockoptInt(s0.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20))
@@ -119,9 +123,11 @@ func TestOrderKept(t *testing.T) {
 }
 
 // Neither the port's own frames nor those of others on the box come back.
-func TestOwnTransmitNotReceived(t *testing.T) {
+func TestOwnTransmitNotReceived(t *testing.T) { onBackends(t, testOwnTransmitNotReceived) }
+
+func testOwnTransmitNotReceived(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	check(t, l.lan.Send([]*track.Frame{{Data: frame(60, unicast, testEtherType, 1)}}))
 	l.box.tap(t, "lan").send(frame(60, unicast, testEtherType, 2))
 	want := frame(60, unicast, testEtherType, 3)
@@ -131,19 +137,21 @@ func TestOwnTransmitNotReceived(t *testing.T) {
 	}
 }
 
-func TestTruncated(t *testing.T) {
+func TestTruncated(t *testing.T) { onBackends(t, testTruncated) }
+
+func testTruncated(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{frameSize: 100})
+	l := newInline(t, 1500, Options{Backend: on, frameSize: 110})
 	c0 := l.client.tap(t, "c0")
 	tests := []struct {
 		name string
 		sent []byte
 		want bool
 	}{
-		{"fits", frame(100, unicast, testEtherType), false},
-		{"one octet too long", frame(101, unicast, testEtherType), true},
-		{"fits without its tag", frame(104, unicast, 0x8100, 1, testEtherType), false},
-		{"tagged and too long", frame(105, unicast, 0x8100, 1, testEtherType), true},
+		{"fits", frame(110, unicast, testEtherType), false},
+		{"one octet too long", frame(111, unicast, testEtherType), true},
+		{"fits without its tag", frame(114, unicast, 0x8100, 1, testEtherType), false},
+		{"tagged and too long", frame(115, unicast, 0x8100, 1, testEtherType), true},
 	}
 	truncated := uint64(0)
 	for _, tt := range tests {
@@ -167,9 +175,11 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-func TestWakeAndClose(t *testing.T) {
+func TestWakeAndClose(t *testing.T) { onBackends(t, testWakeAndClose) }
+
+func testWakeAndClose(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	tests := []struct {
 		name string
 		end  func()
@@ -209,9 +219,11 @@ func TestWakeAndClose(t *testing.T) {
 	check(t, l.lan.Close())
 }
 
-func TestReceiveTimesOut(t *testing.T) {
+func TestReceiveTimesOut(t *testing.T) { onBackends(t, testReceiveTimesOut) }
+
+func testReceiveTimesOut(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	for _, wait := range []time.Duration{0, -1, 30 * time.Millisecond} {
 		start := time.Now()
 		if frames, err := l.lan.Receive(wait); len(frames) != 0 || err != nil || time.Since(start) < wait {
@@ -220,11 +232,13 @@ func TestReceiveTimesOut(t *testing.T) {
 	}
 }
 
-func TestKernelDropsAddUp(t *testing.T) {
+func TestKernelDropsAddUp(t *testing.T) { onBackends(t, testKernelDropsAddUp) }
+
+func testKernelDropsAddUp(t *testing.T, on Backend) {
 	t.Parallel()
 	ns, peer := newNamespace(t), newNamespace(t)
 	veth(t, ns, "nic", peer, "peer", 1500)
-	p := ns.open(t, "nic", Options{ReceiveBuffer: 4096})
+	p := ns.open(t, "nic", Options{Backend: on, ReceiveBuffer: 4096, RingSlots: 16})
 	from := peer.tap(t, "peer")
 	last := uint64(0)
 	for range 3 {
@@ -251,23 +265,27 @@ func TestKernelDropsAddUp(t *testing.T) {
 	}
 }
 
-func TestOpenErrors(t *testing.T) {
+func TestOpenErrors(t *testing.T) { onBackends(t, testOpenErrors) }
+
+func testOpenErrors(t *testing.T, on Backend) {
 	t.Parallel()
 	ns := newNamespace(t)
 	ns.do(t, func() {
-		if _, err := Open("nosuchnic", Options{}); err == nil {
+		if _, err := Open("nosuchnic", Options{Backend: on}); err == nil {
 			t.Error("got no error for an unknown NIC")
 		}
 		check(t, ns.nl.LinkSetUp(ns.link(t, "lo")))
-		p, err := Open("lo", Options{})
+		p, err := Open("lo", Options{Backend: on})
 		check(t, err)
 		check(t, p.Close())
 	})
 }
 
-func TestNoAllocation(t *testing.T) {
-	l := newInline(t, 1500, Options{})
-	c0 := l.client.open(t, "c0", Options{})
+func TestNoAllocation(t *testing.T) { onBackends(t, testNoAllocation) }
+
+func testNoAllocation(t *testing.T, on Backend) {
+	l := newInline(t, 1500, Options{Backend: on})
+	c0 := l.client.open(t, "c0", Options{Backend: on})
 	var batch []*track.Frame
 	for i := range bridge.BatchSize {
 		f := &track.Frame{Data: frame(200, unicast, testEtherType, uint16(i))}

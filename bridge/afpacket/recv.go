@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,73 +11,6 @@ import (
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/track"
 )
-
-const (
-	// headroom is what a slot has before the frame: room for a VLAN tag, and
-	// what keeps the slot's frame on an even boundary.
-	headroom = 16
-	// slotSize holds the longest frame without BIG TCP whole: 65535 octets of
-	// IP with Ethernet header and tags, by the virtio_net_hdr a super-frame of
-	// many segments. That it is an odd multiple of 64 spreads the heads of a
-	// batch over all sets of the first cache.
-	slotSize         = 66<<10 + 192
-	defaultFrameSize = slotSize - headroom
-)
-
-// The offset in struct sockaddr_ll of who the frame is for, and its size.
-const (
-	sllPkttype = 10
-	sllSize    = unix.SizeofSockaddrLinklayer
-)
-
-// receiver is the receiving half of a Port: a batch of slots and what
-// recvmmsg(2) wants to know about them, all allocated once.
-type receiver struct {
-	mu      sync.Mutex // held by Receive
-	slots   []byte
-	size    int // of a slot
-	msgs    []unix.Mmsghdr
-	iovs    [bridge.BatchSize][2]unix.Iovec
-	hdrs    [bridge.BatchSize][vnetHdrLen]byte
-	names   [bridge.BatchSize][sllSize]byte
-	control [bridge.BatchSize][controlLen]byte
-	frames  [bridge.BatchSize]track.Frame
-	fds     [2]unix.PollFd
-	count   [8]byte // read from the eventfd
-	number  uint64
-	asked   time.Time // when the NIC was last asked for its state
-
-	received, truncated, unreadable atomic.Uint64
-}
-
-func newReceiver(frameSize int) *receiver {
-	r := &receiver{size: headroom + frameSize, msgs: make([]unix.Mmsghdr, bridge.BatchSize)}
-	r.slots = make([]byte, r.size*bridge.BatchSize)
-	for i := range r.msgs {
-		iov := &r.iovs[i]
-		iov[0].Base = &r.hdrs[i][0]
-		iov[0].SetLen(vnetHdrLen)
-		iov[1].Base = &r.slot(i)[headroom]
-		iov[1].SetLen(frameSize)
-		h := &r.msgs[i].Hdr
-		h.Name = &r.names[i][0]
-		h.Iov = &iov[0]
-		h.SetIovlen(len(iov))
-		h.Control = &r.control[i][0]
-		r.reset(i)
-	}
-	return r
-}
-
-func (r *receiver) slot(i int) []byte { return r.slots[i*r.size : (i+1)*r.size : (i+1)*r.size] }
-
-// reset undoes what the kernel writes into a message header.
-func (r *receiver) reset(i int) {
-	h := &r.msgs[i].Hdr
-	h.Namelen = sllSize
-	h.SetControllen(controlLen)
-	h.Flags = 0
-}
 
 // Receive implements bridge.Port. While the NIC is down it waits as long as
 // else and returns bridge.ErrPortDown; the same port goes on when the NIC is
@@ -90,30 +21,41 @@ func (p *Port) Receive(wait time.Duration) ([]track.Frame, error) {
 	defer p.rx.mu.Unlock()
 	left := unix.NsecToTimespec(max(0, wait.Nanoseconds()))
 	for !p.closed.Load() {
-		n, errno := recvmmsg(p.fd, p.rx.msgs)
-		switch errno {
-		case 0:
+		frames, errno := p.rx.source.take(p.fd)
+		if errno == 0 {
 			// None, if all were our own: nothing to wait for either.
-			return p.rx.take(n), nil
-		case unix.EINTR:
+			p.rx.note(frames)
+			return frames, nil
+		}
+		if errno != unix.EAGAIN {
+			if again, err := p.failed(errno); !again {
+				return nil, err
+			}
 			continue
-		case unix.EINVAL:
-			// virtio_net_hdr_from_skb knows no word for this kind of
-			// super-frame. The frame is gone, the next may be fine.
-			p.rx.unreadable.Add(1)
-			return nil, nil
-		case unix.ENETDOWN:
-			p.down.Store(true)
-			continue // the error is read and gone
-		case unix.EAGAIN:
-		default:
-			return nil, fmt.Errorf("receive on %s: %w", p.name, errno)
 		}
 		if ready, err := p.poll(&left); err != nil || !ready {
 			return nil, err
 		}
 	}
 	return nil, net.ErrClosed
+}
+
+// failed makes what it means of an error of the socket, which is read and
+// gone. again says that there is nothing to return for it.
+func (p *Port) failed(errno unix.Errno) (again bool, err error) {
+	switch errno {
+	case unix.EINTR:
+		return true, nil
+	case unix.EINVAL:
+		// virtio_net_hdr_from_skb knows no word for this kind of super-frame.
+		// The frame is gone, the next may be fine.
+		p.rx.unreadable.Add(1)
+		return false, nil
+	case unix.ENETDOWN:
+		p.down.Store(true)
+		return true, nil
+	}
+	return false, fmt.Errorf("receive on %s: %w", p.name, errno)
 }
 
 // poll waits for a frame or an error on the socket. It returns false when the
@@ -131,9 +73,21 @@ func (p *Port) poll(left *unix.Timespec) (ready bool, err error) {
 	case fds[1].Revents != 0:
 		return false, p.awake()
 	case n == 0:
-		return false, p.linkState()
+		return false, p.rested()
+	case fds[0].Revents&unix.POLLERR != 0:
+		if errno := p.rx.source.readError(p.fd); errno != 0 {
+			return p.failed(errno)
+		}
 	}
 	return true, nil
+}
+
+// rested is what a wait without a frame ends with.
+func (p *Port) rested() error {
+	if err := p.rx.source.idle(p.fd, p.kernelDrops()); err != nil {
+		return fmt.Errorf("receive on %s: %w", p.name, err)
+	}
+	return p.linkState()
 }
 
 // awake takes back the signal of Wake.
@@ -171,48 +125,4 @@ func (p *Port) lastState() error {
 		return bridge.ErrPortDown
 	}
 	return nil
-}
-
-// take makes frames of the first n messages.
-func (r *receiver) take(n int) []track.Frame {
-	frames := r.frames[:0]
-	truncated := uint64(0)
-	for i := range n {
-		// PACKET_IGNORE_OUTGOING left none; a loop would be worse than a look.
-		if r.names[i][sllPkttype] != unix.PACKET_OUTGOING {
-			frames = frames[:len(frames)+1]
-			f := &frames[len(frames)-1]
-			r.fill(f, i)
-			if f.Truncated {
-				truncated++
-			}
-		}
-		r.reset(i)
-	}
-	r.received.Add(uint64(len(frames)))
-	r.truncated.Add(truncated)
-	return frames
-}
-
-// fill makes a frame of message i.
-func (r *receiver) fill(f *track.Frame, i int) {
-	m := &r.msgs[i]
-	aux, ok := parseAuxdata(r.control[i][:min(controlLen, int(m.Hdr.Controllen))])
-	slot := r.slot(i)
-	start := headroom
-	end := headroom + max(0, int(m.Len)-vnetHdrLen)
-	offload := decodeVnetHdr(&r.hdrs[i])
-	if tag, tagged := aux.vlan(); tagged && end-start >= macsLen {
-		start = restoreTag(slot, start, tag)
-		shiftOffload(&offload, vlanTagLen)
-	}
-	r.number++
-	*f = track.Frame{
-		Data:    slot[start:end:end],
-		Offload: offload,
-		// Without auxdata a tag may be missing, which is as bad as an end
-		// that is.
-		Truncated: !ok || aux.snaplen < aux.len || m.Hdr.Flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0,
-		Number:    r.number,
-	}
 }

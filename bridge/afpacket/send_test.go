@@ -13,7 +13,9 @@ import (
 	"github.com/grewire/grewire/track/wire"
 )
 
-func TestSendReasons(t *testing.T) {
+func TestSendReasons(t *testing.T) { onBackends(t, testSendReasons) }
+
+func testSendReasons(t *testing.T, on Backend) {
 	t.Parallel()
 	tests := []struct {
 		name  string
@@ -38,7 +40,7 @@ func TestSendReasons(t *testing.T) {
 		{"truncated", track.Frame{Data: frame(60, unicast, testEtherType), Truncated: true}, track.ReasonTruncated},
 		{"dropped by policy", track.Frame{Data: frame(60, unicast, testEtherType), Verdict: track.Drop, Reason: track.ReasonPause}, track.ReasonPause},
 	}
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	s0 := l.server.tap(t, "s0")
 	marker := frame(60, unicast, testEtherType, 0xFFFF)
 	for _, tt := range tests {
@@ -63,9 +65,11 @@ func TestSendReasons(t *testing.T) {
 
 // More frames than a batch, refused ones in between: the others arrive, in
 // their order.
-func TestSendLongList(t *testing.T) {
+func TestSendLongList(t *testing.T) { onBackends(t, testSendLongList) }
+
+func testSendLongList(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{})
+	l := newInline(t, 1500, Options{Backend: on})
 	s0 := l.server.tap(t, "s0")
 	var frames []*track.Frame
 	for i := range 3*bridge.BatchSize + 7 {
@@ -88,17 +92,21 @@ func TestSendLongList(t *testing.T) {
 
 // Without carrier a driver that is handed frames past the queue refuses them
 // (ENOBUFS), and Send does not wait for each.
-func TestSendFullQueue(t *testing.T) {
+func TestSendFullQueue(t *testing.T) { onBackends(t, testSendFullQueue) }
+
+func testSendFullQueue(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{QdiscBypass: true})
+	l := newInline(t, 1500, Options{Backend: on, QdiscBypass: true})
 	check(t, l.server.nl.LinkSetDown(l.server.link(t, "s0")))
 	expectFull(t, l.wan)
 }
 
 // A shaped NIC holds the frames, which fill the socket's send buffer (EAGAIN).
-func TestSendFullBuffer(t *testing.T) {
+func TestSendFullBuffer(t *testing.T) { onBackends(t, testSendFullBuffer) }
+
+func testSendFullBuffer(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newInline(t, 1500, Options{SendBuffer: 4096})
+	l := newInline(t, 1500, Options{Backend: on, SendBuffer: 4096})
 	check(t, l.box.nl.QdiscReplace(&netlink.Tbf{
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: l.box.link(t, "wan").Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT},
 		Rate:       1000, Buffer: 100e6, Limit: 1 << 20, // octets/s, 64 ns, octets
@@ -133,8 +141,8 @@ type mtuLab struct {
 	now time.Time
 }
 
-func newMTULab(t *testing.T) *mtuLab {
-	l := &mtuLab{inline: newInline(t, 1500, Options{})}
+func newMTULab(t *testing.T, on Backend) *mtuLab {
+	l := &mtuLab{inline: newInline(t, 1500, Options{Backend: on})}
 	l.wan.tx.now = func() time.Time { return l.now }
 	l.now = time.Unix(1e9, 0)
 	return l
@@ -157,9 +165,11 @@ func (l *mtuLab) passes(t *testing.T, f track.Frame) bool {
 	return f.Verdict != track.Drop
 }
 
-func TestMTUFollowsTheNIC(t *testing.T) {
+func TestMTUFollowsTheNIC(t *testing.T) { onBackends(t, testMTUFollowsTheNIC) }
+
+func testMTUFollowsTheNIC(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newMTULab(t)
+	l := newMTULab(t, on)
 	long := track.Frame{Data: frame(2014, unicast, testEtherType)}
 	super := track.Frame{Data: tcpFrame(frame(14, unicast, 0x0800), 6000), // its segments are as long
 		Offload: wire.Offload{Flags: needsCsum, GSOType: unix.VIRTIO_NET_HDR_GSO_TCPV4, HeaderLen: 54, GSOSize: 2014 - 54, CsumStart: 34, CsumOffset: 16}}
@@ -180,9 +190,11 @@ func TestMTUFollowsTheNIC(t *testing.T) {
 
 // Within a second Send does not ask again; the kernel measures what it lets
 // through.
-func TestMTUChangesWithinASecond(t *testing.T) {
+func TestMTUChangesWithinASecond(t *testing.T) { onBackends(t, testMTUChangesWithinASecond) }
+
+func testMTUChangesWithinASecond(t *testing.T, on Backend) {
 	t.Parallel()
-	l := newMTULab(t)
+	l := newMTULab(t, on)
 	long := track.Frame{Data: frame(2014, unicast, testEtherType)}
 	steps := []struct {
 		mtu  int
@@ -206,8 +218,10 @@ func TestMTUChangesWithinASecond(t *testing.T) {
 	}
 }
 
-func TestLongFramesAllocateNothing(t *testing.T) {
-	l := newMTULab(t)
+func TestLongFramesAllocateNothing(t *testing.T) { onBackends(t, testLongFramesAllocateNothing) }
+
+func testLongFramesAllocateNothing(t *testing.T, on Backend) {
+	l := newMTULab(t, on)
 	frames := make([]track.Frame, bridge.BatchSize)
 	batch := pointers(frames)
 	for i := range frames {

@@ -11,26 +11,49 @@ import (
 )
 
 // openSocket returns a packet socket on the interface with the given index
-// which receives from now on, and nothing from before now.
+// which receives from now on, and nothing from before now, and the source that
+// its frames come from.
 //
 // Order matters: the socket is bound to the interface without a protocol, so
 // that no frame is queued before the options are set that say how frames are
 // queued; naming the protocol (bind, again) starts it.
-func openSocket(ifi *net.Interface, o *Options) (int, error) {
+func openSocket(ifi *net.Interface, o *Options) (int, frameSource, error) {
 	fd, err := listen(ifi)
 	if err != nil {
-		return -1, err
+		return -1, nil, err
 	}
 	if err := errors.Join(setOptions(fd, o), join(fd, ifi.Index)); err != nil {
 		unix.Close(fd)
-		return -1, err
+		return -1, nil, err
+	}
+	from, err := newSource(fd, ifi.MTU, o)
+	if err != nil {
+		unix.Close(fd)
+		return -1, nil, err
 	}
 	all := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: ifi.Index}
 	if err := unix.Bind(fd, all); err != nil {
+		from.close()
 		unix.Close(fd)
-		return -1, fmt.Errorf("bind: %w", err)
+		return -1, nil, fmt.Errorf("bind: %w", err)
 	}
-	return fd, nil
+	return fd, from, nil
+}
+
+// newSource returns the source that the options ask for. Where the kernel has
+// no memory for a ring that nobody insists on, the queue does as well.
+func newSource(fd, mtu int, o *Options) (frameSource, error) {
+	if o.Backend == MMsg {
+		return newMMsg(o.frameSize), nil
+	}
+	r, err := newRing(fd, mtu, o)
+	switch {
+	case err == nil:
+		return r, nil
+	case o.Backend == Auto:
+		return newMMsg(o.frameSize), nil
+	}
+	return nil, err
 }
 
 // listen opens a packet socket and takes a descriptor of our own for it. The
