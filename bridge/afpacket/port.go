@@ -67,7 +67,7 @@ func Open(name string, o Options) (*Port, error) {
 	}
 	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
 	binary.NativeEndian.PutUint64(p.one[:], 1)
-	p.rx = &receiver{source: source}
+	p.rx = &receiver{source: source, spin: newSpinner()}
 	p.tx = newSender(ifi.MTU)
 	return p, nil
 }

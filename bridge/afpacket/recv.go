@@ -25,12 +25,16 @@ func (p *Port) Receive(wait time.Duration) ([]track.Frame, error) {
 		if errno == 0 {
 			// None, if all were our own: nothing to wait for either.
 			p.rx.note(frames)
+			p.rx.spin.got()
 			return frames, nil
 		}
 		if errno != unix.EAGAIN {
 			if again, err := p.failed(errno); !again {
 				return nil, err
 			}
+			continue
+		}
+		if p.rx.spin.again(wait) {
 			continue
 		}
 		if ready, err := p.poll(&left); err != nil || !ready {
