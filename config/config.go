@@ -34,6 +34,9 @@ type Bridge struct {
 	WAN             string  `toml:"wan"`     // NIC towards the WAN
 	Workers         int     `toml:"workers"` // threads per direction
 	Backend         Backend `toml:"backend"`
+	RingSlots       int     `toml:"ring_slots"`       // frames that the ring of a NIC has room for
+	ReceiveBuffer   int     `toml:"receive_buffer"`   // bytes of a NIC's socket for frames received
+	SendBuffer      int     `toml:"send_buffer"`      // bytes of a NIC's socket for frames being sent
 	LinkPropagation bool    `toml:"link_propagation"` // carrier lost on one side is taken away on the other
 	Fail            Fail    `toml:"fail"`
 }
@@ -100,11 +103,12 @@ type Log struct {
 // Backend is the way frames are read from and written to the NICs.
 type Backend string
 
-// The backends. BackendAuto takes the fastest one that the kernel offers.
+// The backends. BackendAuto takes the ring, and recvmmsg(2) where the kernel
+// has no memory for one.
 const (
 	BackendAuto Backend = "auto"
-	BackendMMsg Backend = "mmsg" // recvmmsg(2) and sendmmsg(2)
-	BackendRing Backend = "ring" // TPACKET_V3 rings
+	BackendMMsg Backend = "mmsg" // recvmmsg(2)
+	BackendRing Backend = "ring" // TPACKET_V2 ring
 )
 
 // Fail is what becomes of the wire when the box stops.
@@ -203,7 +207,10 @@ const (
 // they have no default.
 func Default() Config {
 	return Config{
-		Bridge: Bridge{Workers: 1, Backend: BackendAuto, Fail: FailClosed},
+		Bridge: Bridge{
+			Workers: 1, Backend: BackendAuto, Fail: FailClosed,
+			RingSlots: 16384, ReceiveBuffer: 16 << 20, SendBuffer: 8 << 20,
+		},
 		Policy: Policy{
 			GRE: GRENegotiated, GREv0: ActionDrop, Other: ActionForward,
 			PPTP: Allow, StrictGRE: ActionCount, Adopt: AdoptOff,

@@ -16,6 +16,9 @@ func (c *Config) schema() table {
 			"wan":              nic(&b.WAN),
 			"workers":          integer(&b.Workers, 1, 64, "more threads than that do not make it faster"),
 			"backend":          choice(&b.Backend, BackendAuto, BackendMMsg, BackendRing),
+			"ring_slots":       integer(&b.RingSlots, minRingSlots, 1<<18, memoryGrows),
+			"receive_buffer":   integer(&b.ReceiveBuffer, minBuffer, 1<<30, memoryGrows),
+			"send_buffer":      integer(&b.SendBuffer, minBuffer, 1<<30, memoryGrows),
 			"link_propagation": boolean(&b.LinkPropagation),
 			"fail":             choice(&b.Fail, FailClosed, FailOpen),
 		},
@@ -68,6 +71,10 @@ const (
 	// minHold is room for one frame of the usual MTU with its tags; with less,
 	// no frame could ever be held.
 	minHold = 2048
+	// minRingSlots is room for a few batches.
+	minRingSlots = 256
+	// minBuffer is room for a few super-frames of 64 KiB, as the kernel counts.
+	minBuffer = 256 << 10
 	// Timeouts below minTimeout are slips of the unit, "5ms" for "5m".
 	minTimeout = time.Second
 	maxTimeout = 365 * 24 * time.Hour

@@ -9,5 +9,7 @@ func (s Stats) Plus(t Stats) Stats {
 	s.Drops += t.Drops
 	s.Unreadable += t.Unreadable
 	s.Refused += t.Refused
+	s.Copied += t.Copied
+	s.Freezes += t.Freezes
 	return s
 }

@@ -17,6 +17,8 @@ type Port interface {
 	bridge.Port
 	// MTU asks the NIC for its MTU; Send goes by the answer from then on.
 	MTU() int
+	// Backend is how frames are received.
+	Backend() afpacket.Backend
 	// Stats are the counters since the port was opened.
 	Stats() afpacket.Stats
 	// Close ends the port. No Receive or Send runs then.
@@ -40,6 +42,7 @@ type Attachment struct {
 	retired []Port         // to be closed by the next Receive, or by Close
 	past    afpacket.Stats // of ports that are closed
 	mtu     int            // last known
+	backend afpacket.Backend
 	closed  bool
 }
 
@@ -234,6 +237,16 @@ func (a *Attachment) MTU() int {
 		a.mtu = a.port.MTU()
 	}
 	return a.mtu
+}
+
+// Backend is how the last port received frames.
+func (a *Attachment) Backend() afpacket.Backend {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.port != nil {
+		a.backend = a.port.Backend()
+	}
+	return a.backend
 }
 
 // Stats are the counters of all ports there were.

@@ -29,6 +29,8 @@ type memory struct {
 
 func newMemory() *memory { return &memory{Port: bridgetest.NewPort(), mtu: 1500} }
 
+func (m *memory) Backend() afpacket.Backend { return afpacket.MMsg }
+
 func (m *memory) MTU() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -340,5 +342,6 @@ func (silent) Receive(time.Duration) ([]track.Frame, error) { return nil, nil }
 func (silent) Send([]*track.Frame) error                    { return nil }
 func (silent) Wake()                                        {}
 func (silent) MTU() int                                     { return 1500 }
+func (silent) Backend() afpacket.Backend                    { return afpacket.MMsg }
 func (silent) Stats() (s afpacket.Stats)                    { return s }
 func (silent) Close() error                                 { return nil }

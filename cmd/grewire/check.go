@@ -52,6 +52,7 @@ type nicReport struct {
 	Addresses []netip.Prefix `json:"addresses"` // link-local ones included
 	Offloads  []string       `json:"offloads"`  // those that are on, see offloads of the report
 	Driver    string         `json:"driver"`
+	Memory    memoryReport   `json:"memory"` // of its port
 }
 
 type problemJSON struct {
@@ -80,7 +81,7 @@ func (p *program) check(_ context.Context, args []string) int {
 	if err != nil {
 		return p.failed("check", err)
 	}
-	r.add(&m, nic.CapabilityCheck())
+	r.add(conf, &m, nic.CapabilityCheck())
 	code := p.report(&r, *asJSON)
 	if !r.Ready {
 		return exitFailed
@@ -103,8 +104,8 @@ func faultsOf(err error) (out []faultJSON) {
 
 // add takes in the machine. That this process may not run the box is a
 // warning only: another user may.
-func (r *report) add(m *machine, capability error) {
-	r.NICs = map[string]nicReport{"lan": reportNIC(&m.lan), "wan": reportNIC(&m.wan)}
+func (r *report) add(conf *config.Config, m *machine, capability error) {
+	r.NICs = map[string]nicReport{"lan": reportNIC(conf, &m.lan), "wan": reportNIC(conf, &m.wan)}
 	there := m.wan.Offloads.List()
 	for i, o := range m.lan.Offloads.List() {
 		r.Offloads = append(r.Offloads, offloadJSON{o.Name, o.On, there[i].On, o.Meaning})
@@ -118,10 +119,13 @@ func (r *report) add(m *machine, capability error) {
 	r.Ready = len(m.fatal()) == 0
 }
 
-func reportNIC(n *nic.NIC) nicReport {
+func reportNIC(conf *config.Config, n *nic.NIC) nicReport {
 	r := nicReport{
 		Name: n.Name, Exists: n.Exists, MAC: n.MAC.String(), MTU: n.MTU, Up: n.Up, Carrier: n.Carrier, Driver: n.Driver.Name,
 		Addresses: append(append([]netip.Prefix{}, n.Addresses...), n.LinkLocal...), Offloads: []string{},
+	}
+	if n.Exists {
+		r.Memory = reportMemory(&conf.Bridge, n)
 	}
 	for _, o := range n.Offloads.List() {
 		if o.On {
@@ -149,6 +153,9 @@ func (r *report) print(out io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(out)
+	if err := r.printMemory(out); err != nil {
+		return err
+	}
 	for _, p := range r.Problems {
 		fmt.Fprintln(out, p)
 	}

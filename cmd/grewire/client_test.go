@@ -87,7 +87,7 @@ var (
 				Limits:    map[string]track.Use{"calls": {Used: 2, Limit: 65536}, "connections": {Used: 1, Limit: 16384}},
 			},
 			EventsMissed: 6,
-			Ports:        map[string]portStats{"lan": {NIC: "eth0", MTU: 1500, Received: 3, Sent: 1}, "wan": {NIC: "eth1", MTU: 1500, Received: 2, Sent: 3, KernelDrops: 9}},
+			Ports:        map[string]portStats{"lan": {NIC: "eth0", MTU: 1500, Backend: "ring", Received: 3, Copied: 1, Sent: 1}, "wan": {NIC: "eth1", MTU: 1500, Backend: "mmsg", Received: 2, Sent: 3, KernelDrops: 9}},
 		},
 		events: allEvents(),
 	}

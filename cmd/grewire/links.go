@@ -17,7 +17,7 @@ func linkOptions(conf *config.Config, hub *bridge.Hub, clock bridge.Clock, log *
 	return links.Options{
 		LAN: conf.Bridge.LAN, WAN: conf.Bridge.WAN, Propagate: conf.Bridge.LinkPropagation, Log: log,
 		Open: func(name string) (links.Port, error) {
-			port, err := afpacket.Open(name, afpacket.Options{})
+			port, err := afpacket.Open(name, portOptions(&conf.Bridge))
 			if err != nil {
 				return nil, err // and no Port around a nil pointer
 			}

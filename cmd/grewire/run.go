@@ -113,6 +113,7 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 	})
 	log.Info("carrying frames", "lan", conf.Bridge.LAN, "wan", conf.Bridge.WAN, "socket", conf.Status.Socket, "version", buildVersion().String())
 	manager := newServiceManager(log)
+	makeRoomForWorkers()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return frames.Run(ctx) })
 	group.Go(func() error { return box.links.Run(ctx) })
@@ -151,8 +152,8 @@ func (b *runningBox) Stats() any {
 		port := b.links.Port(side)
 		n := port.Stats()
 		s.Ports[side.String()] = portStats{
-			NIC: port.Name(), MTU: port.MTU(), Received: n.Received, Sent: n.Sent,
-			KernelDrops: n.Drops, Unreadable: n.Unreadable, Truncated: n.Truncated, Refused: n.Refused,
+			NIC: port.Name(), MTU: port.MTU(), Backend: string(port.Backend()), Received: n.Received, Copied: n.Copied, Sent: n.Sent,
+			KernelDrops: n.Drops, Freezes: n.Freezes, Unreadable: n.Unreadable, Truncated: n.Truncated, Refused: n.Refused,
 		}
 	}
 	return s

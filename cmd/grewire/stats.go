@@ -24,9 +24,12 @@ type boxStats struct {
 type portStats struct {
 	NIC         string `json:"nic"`
 	MTU         int    `json:"mtu"`
+	Backend     string `json:"backend"` // "mmsg" or "ring"
 	Received    uint64 `json:"received"`
 	Sent        uint64 `json:"sent"`
-	KernelDrops uint64 `json:"kernel_drops"` // the receive buffer was full; not among the frames
+	Copied      uint64 `json:"copied"`       // of received: too long for the ring
+	KernelDrops uint64 `json:"kernel_drops"` // ring or receive buffer was full; not among the frames
+	Freezes     uint64 `json:"freezes"`      // the kernel left the ring, which was set up anew
 	Unreadable  uint64 `json:"unreadable"`   // super-frames of no known kind; not among the frames
 	Truncated   uint64 `json:"truncated"`    // of received
 	Refused     uint64 `json:"refused"`      // not sent for what they are
@@ -49,11 +52,11 @@ func printStats(out io.Writer, answer []byte) error {
 	for _, reason := range slices.Sorted(maps.Keys(s.Reasons)) {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\n", printable(reason), s.Sides[sideNames[0]].Reasons[reason], s.Sides[sideNames[1]].Reasons[reason], s.Reasons[reason])
 	}
-	fmt.Fprintln(table, "\nPORT\tNIC\tMTU\tRECEIVED\tSENT\tKERNEL DROPS\tUNREADABLE\tTRUNCATED\tREFUSED")
+	fmt.Fprintln(table, "\nPORT\tNIC\tMTU\tBACKEND\tRECEIVED\tCOPIED\tSENT\tKERNEL DROPS\tFREEZES\tUNREADABLE\tTRUNCATED\tREFUSED")
 	for _, side := range slices.Sorted(maps.Keys(s.Ports)) {
 		p := s.Ports[side]
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n",
-			printable(side), printable(p.NIC), p.MTU, p.Received, p.Sent, p.KernelDrops, p.Unreadable, p.Truncated, p.Refused)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n",
+			printable(side), printable(p.NIC), p.MTU, printable(p.Backend), p.Received, p.Copied, p.Sent, p.KernelDrops, p.Freezes, p.Unreadable, p.Truncated, p.Refused)
 	}
 	fmt.Fprintln(table, "\nLIMIT\tUSED\tOF")
 	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {
