@@ -35,6 +35,8 @@ const (
 	EventNICGone       // removed, or gone from the box's network namespace
 	EventNICBack
 	EventMTUChanged
+	EventBypassOn  // frames of a NIC go past the box
+	EventBypassOff // the box carries them again
 )
 
 var eventNames = [...]string{
@@ -45,6 +47,7 @@ var eventNames = [...]string{
 	EventReloaded: "reloaded", EventReloadRefused: "reload-refused",
 	EventStateRestored: "state-restored", EventStateRefused: "state-refused",
 	EventNICGone: "nic-gone", EventNICBack: "nic-back", EventMTUChanged: "mtu-changed",
+	EventBypassOn: "bypass-on", EventBypassOff: "bypass-off",
 }
 
 // String returns the event's name as the commands print it.
@@ -66,8 +69,11 @@ type Event struct {
 	// Cause says why, in a word of a closed list: for control-close and
 	// call-ended the end's cause ("call-disconnect-notify", "stop", "reset",
 	// "fin", "replaced", "timeout", …), for limit-reached the limit's key, for
-	// events about links and NICs the NIC.
+	// events about links and NICs the NIC, for bypass-on "forced" or
+	// "no-heartbeat".
 	Cause string
+	// NIC is set with bypass events: where the frames come in.
+	NIC string
 	// MTU is the new one, in octets, set with mtu-changed.
 	MTU int
 	// Call is set with call events.
@@ -103,6 +109,7 @@ type eventJSON struct {
 	Time     time.Time     `json:"time"`
 	Event    EventKind     `json:"event"`
 	Cause    string        `json:"cause,omitempty"`
+	NIC      string        `json:"nic,omitempty"`
 	Duration *float64      `json:"duration_seconds,omitempty"`
 	Result   *uint16       `json:"result,omitempty"`
 	Code     *uint16       `json:"cause_code,omitempty"`
@@ -118,7 +125,7 @@ type eventJSON struct {
 // has.
 func (e Event) MarshalJSON() ([]byte, error) {
 	out := eventJSON{
-		Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, Call: e.Call, Frame: e.Frame, Detail: e.Detail, MTU: e.MTU,
+		Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, NIC: e.NIC, Call: e.Call, Frame: e.Frame, Detail: e.Detail, MTU: e.MTU,
 	}
 	switch e.Kind {
 	case EventControlOpen, EventControlClose, EventControlDesync, EventControlSilent:

@@ -15,7 +15,7 @@ func TestNames(t *testing.T) {
 	for a := track.Anomaly(0); a < track.NumAnomalies; a++ {
 		lists["anomaly"] = append(lists["anomaly"], a.String())
 	}
-	for k := track.EventControlOpen; k <= track.EventStateRefused; k++ {
+	for k := track.EventControlOpen; k <= track.EventBypassOff; k++ {
 		lists["event"] = append(lists["event"], k.String())
 	}
 	for v := track.Forward; v <= track.Hold; v++ {

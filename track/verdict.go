@@ -78,6 +78,7 @@ const (
 	ReasonEgressMTU       // too long for the port it would leave by
 	ReasonEgressFull      // the port it would leave by took no more
 	ReasonEgressDown      // the port it would leave by is down
+	ReasonBypassed        // it went past the box, or its turn was over when the box came back
 
 	// NumReasons is the length of an array indexed by Reason.
 	NumReasons
@@ -93,7 +94,7 @@ var reasonNames = [NumReasons]string{
 	ReasonStrictGRE: "strict-gre", ReasonOtherDenied: "other-denied", ReasonPPTPDenied: "pptp-denied",
 	ReasonFragmentOrphan: "fragment-orphan", ReasonFragmentOverlap: "fragment-overlap",
 	ReasonFragmentTiny: "fragment-tiny", ReasonFragmentLimit: "fragment-limit",
-	ReasonEgressMTU: "egress-mtu", ReasonEgressFull: "egress-full", ReasonEgressDown: "egress-down",
+	ReasonEgressMTU: "egress-mtu", ReasonEgressFull: "egress-full", ReasonEgressDown: "egress-down", ReasonBypassed: "bypassed",
 }
 
 // String returns the reason's name as the commands print it.
