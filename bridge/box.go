@@ -18,6 +18,9 @@ type Options struct {
 	// OnLink is called when a side's link goes down or comes back; nil means
 	// nobody asks.
 	OnLink func(side track.Side, up bool)
+	// Guards watch the worker of the frames that come in by a side; nil means
+	// that nobody does.
+	Guards [2]Guard
 }
 
 // Box is a running pair of ports.
@@ -38,7 +41,7 @@ func NewBox(o Options) *Box {
 	ports := [...]Port{track.LAN: o.LAN, track.WAN: o.WAN}
 	for _, side := range [...]track.Side{track.LAN, track.WAN} {
 		b.workers = append(b.workers, &worker{
-			lane: o.Engine.Lane(side), in: ports[side], out: ports[side.Other()], clock: o.Clock, cpu: int(side),
+			lane: o.Engine.Lane(side), in: ports[side], out: ports[side.Other()], clock: o.Clock, cpu: int(side), guard: o.Guards[side],
 			onLink: func(up bool) { o.OnLink(side, up) },
 		})
 	}

@@ -18,7 +18,10 @@ type worker struct {
 	lane    *Lane
 	in, out Port
 	clock   Clock
-	cpu     int // which of the process's CPUs it works on
+	cpu     int   // which of the process's CPUs it works on
+	guard   Guard // nil if there is none
+	away    bool  // frames go past the box: the worker has let go of them
+	behind  bool  // frames went past the box, and the worker has not taken over
 	onLink  func(up bool)
 	down    bool
 	leaving []*track.Frame
@@ -35,19 +38,38 @@ func (w *worker) run(ctx context.Context) error {
 	for err == nil && ctx.Err() == nil {
 		err = w.cycle()
 	}
-	return errors.Join(err, w.carry(w.lane.Flush(w.clock())))
+	err = errors.Join(err, w.carry(w.lane.Flush(w.clock())))
+	if w.guard != nil && !w.away {
+		_ = w.letGo() // a port that fails has failed before
+	}
+	return err
 }
 
 // cycle carries one batch.
 func (w *worker) cycle() error {
 	w.cycles.Add(1)
+	if carries, err := w.tend(); !carries || err != nil {
+		return err
+	}
 	frames, err := w.receive()
+	if !w.beat() {
+		w.lookAt(frames)
+		return err
+	}
 	return errors.Join(err, w.carry(w.lane.Process(frames, w.clock())))
 }
 
-// receive waits for frames. That the link is down is no error.
+// receive waits for frames, as long as the guard can wait for a beat.
 func (w *worker) receive() ([]track.Frame, error) {
-	frames, err := w.in.Receive(idleWait)
+	if w.guard != nil {
+		return w.receiveFor(guardWait)
+	}
+	return w.receiveFor(idleWait)
+}
+
+// receiveFor waits for frames. That the link is down is no error.
+func (w *worker) receiveFor(wait time.Duration) ([]track.Frame, error) {
+	frames, err := w.in.Receive(wait)
 	if err != nil && !errors.Is(err, ErrPortDown) {
 		return frames, fmt.Errorf("receive on the %s side: %w", w.lane.side, err)
 	}
@@ -74,7 +96,11 @@ func (w *worker) carry(decided []*track.Frame) error {
 	}
 	var err error
 	if len(w.leaving) > 0 {
-		err = w.out.Send(w.leaving)
+		if w.beat() {
+			err = w.out.Send(w.leaving)
+		} else {
+			dropBypassed(w.leaving)
+		}
 		w.lane.ReportDrops(w.leaving)
 	}
 	w.lane.Count(decided)

@@ -1,0 +1,136 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/grewire/grewire/track"
+)
+
+// Guard watches the worker of one direction, and leads the direction's frames
+// past the box while it does not move or while somebody wants it so. A frame
+// that goes past is also received by the port: the worker must not send it
+// again. Its methods make no system call; one worker uses them.
+type Guard interface {
+	// Beat says that the worker moves: from now on frames are the box's. It
+	// returns false if the Beat before is so long ago that frames may have gone
+	// past the box since: what the worker has in hands would leave behind them,
+	// and what its port has queued may be copies of them. After true no frame
+	// received before this Beat went past.
+	Beat() bool
+	// Bypass reports whether somebody wants the frames to go past the box.
+	Bypass() bool
+	// Release says that the worker will send no more: from now on frames go
+	// past the box, if that is what somebody wants or what is to be without
+	// a worker.
+	Release()
+}
+
+const (
+	// guardWait is how long a guarded worker waits for frames between two
+	// beats: a fifth of what a Guard takes for missing, since a machine under
+	// load wakes a thread late.
+	guardWait = 20 * time.Millisecond
+	// settle is how long a worker drops frames at either switch. What was sent
+	// before it may still be in a queue of another CPU (softnet backlog, or the
+	// transmit queues of a NIC), where what is sent after it would overtake.
+	settle = 5 * time.Millisecond
+	// drainLimit ends the hand-back under a load that never lets the port
+	// run empty: more frames than the largest receive buffer holds.
+	drainLimit = 1 << 16
+)
+
+// tend does what the guard asks for before a batch. It reports whether the
+// worker carries the next one.
+func (w *worker) tend() (carries bool, err error) {
+	switch {
+	case w.guard == nil:
+		return true, nil
+	case w.guard.Bypass():
+		return false, w.standAside()
+	case !w.beat() || w.away:
+		return true, w.takeOver()
+	}
+	return true, nil
+}
+
+// beat reports whether the frames in hands are still the worker's to send.
+func (w *worker) beat() bool {
+	if w.guard != nil && !w.guard.Beat() {
+		w.behind = true
+	}
+	return !w.behind
+}
+
+// takeOver begins to carry after frames went past the box. The beat has come
+// first: a port gets its copy of a frame before the guard decides about it, so
+// that every frame that went past is in the port's queue once the guard knows
+// of the worker. All that is drained then went past, but for the few that came
+// in between.
+func (w *worker) takeOver() error {
+	w.away, w.behind = false, false
+	w.giveUpHeld()
+	return w.drain()
+}
+
+// standAside lets frames go past the box and only looks on, so that it knows
+// the calls that come and go meanwhile.
+func (w *worker) standAside() error {
+	if !w.away {
+		if err := w.letGo(); err != nil {
+			return err
+		}
+	}
+	frames, err := w.receive()
+	w.lookAt(frames)
+	return err
+}
+
+// letGo hands the direction over to the guard.
+func (w *worker) letGo() error {
+	w.giveUpHeld()
+	err := w.drain()
+	w.guard.Release()
+	w.away = true
+	return err
+}
+
+// drain takes what the port has, until it has had time to settle and has no
+// more, and sends none of it.
+func (w *worker) drain() error {
+	over := time.Now().Add(settle)
+	for n := 0; n < drainLimit; {
+		left := max(0, time.Until(over))
+		frames, err := w.receiveFor(left)
+		if !w.guard.Beat() { // stopped again: frames went past once more
+			over = time.Now().Add(settle)
+		}
+		w.lookAt(frames)
+		if err != nil || len(frames) == 0 && left == 0 {
+			return err
+		}
+		n += len(frames)
+	}
+	return nil
+}
+
+// lookAt has the frames tracked, and drops them: they went past the box.
+func (w *worker) lookAt(frames []track.Frame) {
+	if len(frames) > 0 {
+		w.bypassed(w.lane.Process(frames, w.clock()))
+	}
+}
+
+// giveUpHeld drops the frames that wait for others, which may be past already.
+func (w *worker) giveUpHeld() { w.bypassed(w.lane.Flush(w.clock())) }
+
+// bypassed drops and counts frames.
+func (w *worker) bypassed(decided []*track.Frame) {
+	dropBypassed(decided)
+	w.lane.Count(decided)
+}
+
+func dropBypassed(frames []*track.Frame) {
+	for _, f := range frames {
+		f.Verdict, f.Reason, f.Rewritten = track.Drop, track.ReasonBypassed, false
+	}
+}
