@@ -44,7 +44,7 @@ var beneath = map[string][]string{
 }
 
 // unsafePackages are the only ones that may import unsafe.
-var unsafePackages = []string{"bridge/afpacket"}
+var unsafePackages = []string{"bridge/afpacket", "bridge/bypass"}
 
 // pure are the folders below bridge: no clock, no goroutine's tools, no log, no
 // files.

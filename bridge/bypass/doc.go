@@ -1,0 +1,38 @@
+// Package bypass keeps the host's IP stack away from what crosses the box, and
+// leads frames past a box that does not move.
+//
+// A program at the tc ingress hook (TCX, Linux 6.6) of each of the two NICs
+// decides about every frame after the box's packet socket has taken its copy.
+// Usually it drops the frame: the host neither answers, forwards nor filters
+// what is not its own. When there is a reason it sends the frame straight out
+// of the other NIC instead, in the kernel:
+//
+//   - with fail = "open", while the worker of the direction has not beaten for
+//     StaleAfter: the box has crashed, was stopped, or hangs;
+//   - with either setting, after Force, when the worker has let go, or is
+//     missing as above.
+//
+// The programs and their state belong to the NICs, not to the process: they
+// stay when it dies, and are found again on the NICs by their names (Open,
+// Find). A worker beats by a store into a page that it shares with the
+// programs.
+//
+// # Switching without duplicates
+//
+// The socket gets its copy of a frame also when the program sends the frame
+// past the box, and the worker finds it in its queue when it comes back. The
+// copy is queued before the program runs. A worker that comes back therefore
+// beats first, which ends the bypass, and then drops all that is queued: see
+// bridge.Guard, which this package implements. A second program, at tc egress,
+// drops what a worker sends that was stopped right between its own look at the
+// clock and the kernel's: it would come behind frames that went past.
+//
+// # Permissions
+//
+// Attaching needs CAP_BPF and CAP_NET_ADMIN. Looking at what is attached
+// already (Find; Open on NICs that have programs) needs CAP_SYS_ADMIN as well,
+// as bpf(2) has it for BPF_PROG_GET_FD_BY_ID; without it the programs of an
+// earlier box stay where they are, behind the new ones, which decide.
+package bypass
+
+//go:generate go tool bpf2go -tags linux -cflags "-O2 -g -Wall -Werror -mcpu=v3 $BPF_CFLAGS" -type state -type side -type count kernel bypass.c

@@ -1,0 +1,131 @@
+package bypass
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// hooks are where a NIC has programs.
+var hooks = [...]ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
+
+// names are the programs' names, as bpftool shows them too.
+var names = []string{kernelProgGrewireLan, kernelProgGrewireWan, kernelProgGrewireToLan, kernelProgGrewireToWan}
+
+// attached returns the programs of this package that a NIC has at a hook, in
+// their order, to be closed by the caller.
+func attached(ifindex int, hook ebpf.AttachType) ([]*ebpf.Program, error) {
+	query, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: hook})
+	if err != nil {
+		return nil, explain(err)
+	}
+	var ours []*ebpf.Program
+	for _, p := range query.Programs {
+		program, err := ebpf.NewProgramFromID(p.ID)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // detached meanwhile
+		case err != nil:
+			closePrograms(ours)
+			return nil, fmt.Errorf("look at the program %d: %w", p.ID, err)
+		case isOurs(program):
+			ours = append(ours, program)
+		default:
+			program.Close()
+		}
+	}
+	return ours, nil
+}
+
+func isOurs(p *ebpf.Program) bool {
+	info, err := p.Info()
+	return err == nil && slices.Contains(names, info.Name)
+}
+
+func closePrograms(programs []*ebpf.Program) {
+	for _, p := range programs {
+		p.Close()
+	}
+}
+
+// mapsOf returns the maps that a program uses; nil if they are of another
+// version of this package.
+func mapsOf(p *ebpf.Program, spec *ebpf.CollectionSpec) (*kernelMaps, error) {
+	info, err := p.Info()
+	if err != nil {
+		return nil, fmt.Errorf("look at the program %s: %w", p, err)
+	}
+	ids, _ := info.MapIDs()
+	byName := make(map[string]*ebpf.Map)
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			return nil, fmt.Errorf("look at the map %d: %w", id, err)
+		}
+		info, err := m.Info()
+		if err != nil || spec.Maps[info.Name] == nil || spec.Maps[info.Name].Compatible(m) != nil || byName[info.Name] != nil {
+			m.Close()
+			continue
+		}
+		byName[info.Name] = m
+	}
+	found := &kernelMaps{GrewireState: byName[kernelMapGrewireState], GrewireCounts: byName[kernelMapGrewireCounts]}
+	if found.GrewireState == nil || found.GrewireCounts == nil {
+		for _, m := range byName {
+			m.Close()
+		}
+		return nil, nil
+	}
+	return found, nil
+}
+
+// leftOver returns the maps of the first program of this package that a NIC
+// has, nil if there is none.
+func leftOver(ifindex int, spec *ebpf.CollectionSpec) (*kernelMaps, error) {
+	programs, err := attached(ifindex, ebpf.AttachTCXIngress)
+	if err != nil {
+		return nil, err
+	}
+	defer closePrograms(programs)
+	for _, p := range programs {
+		if maps, err := mapsOf(p, spec); maps != nil || err != nil {
+			return maps, err
+		}
+	}
+	return nil, nil
+}
+
+// ErrUnavailable says that this kernel, or this process, cannot have a bypass.
+// Its text names what is missing.
+var ErrUnavailable = errors.New("no bypass")
+
+// explain names what a failed call says is missing.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w: missing CAP_BPF or CAP_NET_ADMIN (%w)", ErrUnavailable, err)
+	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("%w: the kernel has no TCX, which came with Linux 6.6 and needs CONFIG_NET_XGRESS (%w)", ErrUnavailable, err)
+	case errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("%w: the kernel was built without CONFIG_BPF_SYSCALL (%w)", ErrUnavailable, err)
+	}
+	return err
+}
+
+// Probe finds out whether a bypass can be had here, without touching a NIC.
+// The error is an ErrUnavailable that names what is missing.
+func Probe() error {
+	const loopback = 1 // ifindex of lo in every network namespace
+	if _, err := link.QueryPrograms(link.QueryOptions{Target: loopback, Attach: ebpf.AttachTCXIngress}); err != nil {
+		return explain(err)
+	}
+	var objects kernelObjects
+	if err := loadKernelObjects(&objects, nil); err != nil {
+		return explain(err)
+	}
+	return objects.Close()
+}

@@ -1,0 +1,45 @@
+package bypass
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/grewire/grewire/track"
+)
+
+// indexOf returns a NIC's ifindex; a netlink.LinkNotFoundError if there is no
+// such NIC.
+func indexOf(name string) (int, error) {
+	nic, err := netlink.LinkByName(name)
+	if err != nil {
+		return 0, err
+	}
+	return nic.Attrs().Index, nil
+}
+
+// promiscuous sets IFF_PROMISC on a side's NIC, or takes it back if it was set
+// here. The packet sockets have the NICs promiscuous, but not beyond their
+// process's end, and a NIC that filters by address is no wire.
+func (b *Bypass) promiscuous(side track.Side, on bool) error {
+	s := &b.page.Sides[side]
+	nic, err := netlink.LinkByName(b.nics[side])
+	if err != nil {
+		return err
+	}
+	is := nic.Attrs().RawFlags&unix.IFF_PROMISC != 0
+	switch {
+	case on && !is:
+		if err := netlink.SetPromiscOn(nic); err != nil {
+			return fmt.Errorf("set promiscuous mode: %w", err)
+		}
+		atomic.StoreUint32(&s.Promisc, 1)
+	case !on && atomic.SwapUint32(&s.Promisc, 0) != 0:
+		if err := netlink.SetPromiscOff(nic); err != nil {
+			return fmt.Errorf("take promiscuous mode back: %w", err)
+		}
+	}
+	return nil
+}
