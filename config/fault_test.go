@@ -264,7 +264,6 @@ func TestNotYet(t *testing.T) {
 		text, want string
 	}{
 		{"bridge.workers = 2", `3: bridge.workers ~ 2 is not available in this version; use 1`},
-		{"bridge.fail = 'open'", `3: bridge.fail ~ "open" is not available in this version; use "closed"`},
 		{"nat.mode = 'call-id'", `3: nat.mode ~ "call-id" is not available in this version; use "off"`},
 		{"nat.mode = 'masquerade'", `3: nat.mode ~ "masquerade" is not available in this version; use "off"`},
 		{"[[nat.forward]]\naddress='192.0.2.1'\nto='10.0.0.1'", `3: nat.forward ~ [[nat.forward]] is not available in this version; take it out`},

@@ -17,7 +17,6 @@ type feature struct {
 // else here needs to change.
 var notYet = []feature{
 	{"bridge.workers", above(1), "use 1"},
-	{"bridge.fail", word(FailOpen), ""},
 	{"nat.mode", word(NATCallID), ""},
 	{"nat.mode", word(NATMasquerade), ""},
 	{"nat.forward", notEmpty, "take it out"},

@@ -82,6 +82,7 @@ func (p *program) check(_ context.Context, args []string) int {
 		return p.failed("check", err)
 	}
 	r.add(conf, &m, nic.CapabilityCheck())
+	r.addBypass(conf)
 	code := p.report(&r, *asJSON)
 	if !r.Ready {
 		return exitFailed
@@ -117,6 +118,13 @@ func (r *report) add(conf *config.Config, m *machine, capability error) {
 		r.Problems = append(r.Problems, problemJSON{Severity: nic.Warning.String(), Message: "to run the box, this user is " + capability.Error()})
 	}
 	r.Ready = len(m.fatal()) == 0
+}
+
+func (r *report) addBypass(conf *config.Config) {
+	for _, p := range bypassProblem(conf) {
+		r.Problems = append(r.Problems, p)
+		r.Ready = r.Ready && p.Severity != nic.Fatal.String()
+	}
 }
 
 func reportNIC(conf *config.Config, n *nic.NIC) nicReport {

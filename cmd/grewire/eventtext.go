@@ -15,6 +15,7 @@ type eventRow struct {
 	Time     time.Time      `json:"time"`
 	Event    string         `json:"event"`
 	Cause    string         `json:"cause"`
+	NIC      string         `json:"nic"`
 	Duration float64        `json:"duration_seconds"`
 	Result   uint16         `json:"result"`
 	Code     uint16         `json:"cause_code"`
@@ -54,6 +55,8 @@ func (e *eventRow) text() string {
 		add("%s%s", connection(*e.Control), inZone(e.Zone))
 	case e.MTU != 0:
 		add("%d", e.MTU)
+	case e.NIC != "":
+		add("frames from %s", e.NIC)
 	}
 	if e.Cause != "" {
 		add("(%s)", e.Cause)

@@ -37,6 +37,7 @@ func commands() []command {
 		{"stats", "show the running box's counters", (*program).stats},
 		{"events", "follow what happens in the running box", (*program).events},
 		{"reload", "have the running box read its configuration again", (*program).reload},
+		{"bypass", "take the box out of the path of the frames, and back", (*program).bypass},
 		{"version", "say which grewire this is", (*program).version},
 	}
 }

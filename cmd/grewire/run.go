@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/grewire/grewire/bridge"
+	"github.com/grewire/grewire/bridge/bypass"
 	"github.com/grewire/grewire/bridge/links"
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/bridge/status"
@@ -100,7 +101,12 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 	if err != nil {
 		return err
 	}
-	if box.links, err = links.New(linkOptions(conf, hub, clock, log)); err != nil {
+	if err := box.openBypass(conf, log); err != nil {
+		return errors.Join(err, server.Close())
+	}
+	keeping := linkOptions(conf, hub, clock, log)
+	keeping.OnOpen = func(side track.Side, _ int) error { return box.attachBypass(side, conf, log) }
+	if box.links, err = links.New(keeping); err != nil {
 		return errors.Join(err, server.Close())
 	}
 	defer func() { err = errors.Join(err, box.links.Close()) }()
@@ -109,7 +115,7 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 	}
 	finishLog := followEvents(hub, log, clock)
 	frames := bridge.NewBox(bridge.Options{
-		LAN: box.links.Port(track.LAN), WAN: box.links.Port(track.WAN), Engine: box.engine, Clock: clock,
+		LAN: box.links.Port(track.LAN), WAN: box.links.Port(track.WAN), Engine: box.engine, Clock: clock, Guards: box.guards(),
 	})
 	log.Info("carrying frames", "lan", conf.Bridge.LAN, "wan", conf.Bridge.WAN, "socket", conf.Status.Socket, "version", buildVersion().String())
 	manager := newServiceManager(log)
@@ -120,7 +126,9 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 	group.Go(func() error { return server.Serve(ctx) })
 	group.Go(func() error { return manager.follow(ctx, watched{frames.Cycles, box.summary}) })
 	group.Go(func() error { return r.onHangup(ctx, hangups) })
+	group.Go(func() error { box.watchBypass(ctx, bypassNICs(conf), clock); return nil })
 	err = group.Wait()
+	box.closeBypass(log)
 	finishLog()
 	stats := box.engine.Stats()
 	log.Info("stopped", "frames", stats.Frames, "forwarded", stats.Forwarded, "rewritten", stats.Rewritten, "dropped", stats.Dropped)
@@ -132,6 +140,7 @@ type runningBox struct {
 	engine *bridge.Engine
 	hub    *bridge.Hub
 	links  *links.Keeper
+	bypass *bypass.Bypass // nil where the kernel refuses it
 }
 
 var _ status.Source = (*runningBox)(nil)
@@ -147,7 +156,7 @@ func (b *runningBox) Subscribe() (<-chan track.Event, func()) { return b.hub.Sub
 
 // Stats implements status.Source.
 func (b *runningBox) Stats() any {
-	s := boxStats{Stats: b.engine.Stats(), EventsMissed: b.hub.Missed(), Ports: make(map[string]portStats)}
+	s := boxStats{Stats: b.engine.Stats(), EventsMissed: b.hub.Missed(), Ports: make(map[string]portStats), Bypass: b.bypassStatus()}
 	for _, side := range [...]track.Side{track.LAN, track.WAN} {
 		port := b.links.Port(side)
 		n := port.Stats()

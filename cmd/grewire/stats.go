@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/grewire/grewire/bridge"
+	"github.com/grewire/grewire/bridge/bypass"
 	"github.com/grewire/grewire/track"
 )
 
@@ -18,6 +19,7 @@ type boxStats struct {
 	// slow for.
 	EventsMissed uint64               `json:"events_missed"`
 	Ports        map[string]portStats `json:"ports"` // by side
+	Bypass       *bypass.Status       `json:"bypass,omitempty"`
 }
 
 // portStats are the counters of a NIC.
@@ -57,6 +59,10 @@ func printStats(out io.Writer, answer []byte) error {
 		p := s.Ports[side]
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n",
 			printable(side), printable(p.NIC), p.MTU, printable(p.Backend), p.Received, p.Copied, p.Sent, p.KernelDrops, p.Freezes, p.Unreadable, p.Truncated, p.Refused)
+	}
+	if s.Bypass != nil {
+		fmt.Fprintln(table)
+		printBypass(table, s.Bypass)
 	}
 	fmt.Fprintln(table, "\nLIMIT\tUSED\tOF")
 	for _, limit := range slices.Sorted(maps.Keys(s.Limits)) {
