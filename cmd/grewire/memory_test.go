@@ -29,11 +29,13 @@ const (
 	octetsOfProgram = 16 << 20
 )
 
-// memoryBound returns how many octets the box may take at most under some
-// limits: all tables, and as much again, for the garbage collector begins when
-// the heap has doubled. Lists that are being read come on top of it.
-func memoryBound(l *config.Limits) uint64 {
-	return 2*(tablesBound(l)+octetsFixed) + octetsOfProgram
+// memoryBound returns how many octets the box may take at most under a
+// configuration: all tables, and as much again, for the garbage collector
+// begins when the heap has doubled, and the rings of both ports. Lists that are
+// being read come on top of it.
+func memoryBound(c *config.Config, mtu int) uint64 {
+	rings := 2 * portOptions(&c.Bridge).Memory(mtu).Ring
+	return 2*(tablesBound(&c.Limits)+octetsFixed) + octetsOfProgram + uint64(rings)
 }
 
 func tablesBound(l *config.Limits) uint64 {
@@ -81,8 +83,8 @@ func heapOf(c *config.Config) uint64 {
 // bound.
 func (l *floodLab) checkMemory() {
 	l.t.Helper()
-	limits := config.Default().Limits
-	peak, bound := l.peak(), memoryBound(&limits)
+	conf := config.Default()
+	peak, bound := l.peak(), memoryBound(&conf, 1500)
 	l.t.Logf("the box has taken %s at most; its limits allow %s", mebibytes(peak), mebibytes(bound))
 	if peak > bound {
 		l.t.Errorf("the box has taken %s, its limits allow %s", mebibytes(peak), mebibytes(bound))
@@ -108,5 +110,3 @@ func (l *floodLab) peak() uint64 {
 	l.t.Fatalf("no VmHWM in %s", status)
 	return 0
 }
-
-func mebibytes(octets uint64) string { return fmt.Sprintf("%.1f MiB", float64(octets)/(1<<20)) }

@@ -51,4 +51,4 @@ func (r *report) printMemory(out io.Writer) error {
 	return table.Flush()
 }
 
-func mebibytes(n int) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+func mebibytes[T int | uint64](n T) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
