@@ -59,6 +59,13 @@ type connection struct {
 	synSide Side
 	first   [flow.Sides]uint32 // position of the first octet behind SYN
 
+	// restored is when c was restored, or found then to have missed messages;
+	// 0 if it was not, or shows to be as it was.
+	restored  Time
+	doubtful  bool             // it missed messages
+	joined    [flow.Sides]bool // heard of since it was restored
+	rejoining [flow.Sides]candidate
+
 	calls   int // in all lists
 	pending int // in the list of pending ones
 	lists   [callLists]ref
@@ -189,10 +196,14 @@ func confirmed(k flow.Key) flow.Key {
 // confirm notes that both ends of c were heard of.
 func (w *work) confirm(c *connection, cause string) {
 	c.phase = open
-	k := confirmed(c.key)
-	w.t.enter(w.t.controls.Hash(&k), &k, c.self)
-	w.t.countZones(c.key, 1)
+	w.t.enterConfirmed(c)
 	w.controlEvent(EventControlOpen, c, cause)
+}
+
+func (t *Tracker) enterConfirmed(c *connection) {
+	k := confirmed(c.key)
+	t.enter(t.controls.Hash(&k), &k, c.self)
+	t.countZones(c.key, 1)
 }
 
 // unconfirm takes back what confirm entered.
@@ -213,6 +224,7 @@ func (w *work) closeStreams(c *connection) {
 	for side := range c.streams {
 		c.streams[side].Close(w.t.buffers)
 	}
+	w.closeCandidates(c)
 }
 
 // misplaced tells a segment that belongs to no connection of its side and zone

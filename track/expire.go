@@ -57,6 +57,9 @@ func (s *sweeper) visit(k *flow.Key) {
 	s.visitWaiting(c, pending)
 	s.visitWaiting(c, expecting)
 	s.visitStreams(c)
+	if c.restored != 0 && s.visitRestored(c) {
+		return
+	}
 	silent := s.now.Sub(c.lastSeen)
 	if silent >= echoSilence && c.phase == open && !c.silent {
 		c.silent = true
@@ -88,13 +91,23 @@ func (s *sweeper) timeout(c *connection) time.Duration {
 	}
 }
 
+// holds reports whether c holds a buffer.
+func (c *connection) holds() bool {
+	for side := range c.streams {
+		if c.streams[side].Holds() || c.rejoining[side].octets.Holds() {
+			return true
+		}
+	}
+	return false
+}
+
 // streamHold is how long a stream may keep a part of a message: peers give up a
 // message that takes longer (RFC 2637, section 3.1.4).
 const streamHold = 60 * time.Second
 
 // visitStreams takes back what streams have held too long.
 func (s *sweeper) visitStreams(c *connection) {
-	switch holds := c.streams[LAN].Holds() || c.streams[WAN].Holds(); {
+	switch holds := c.holds(); {
 	case !holds:
 		c.holdsSince = 0
 	case s.now.Sub(c.holdsSince) >= streamHold:

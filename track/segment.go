@@ -188,7 +188,7 @@ func (l *Lane) reset(c *connection, f *Frame) {
 		f.decide(Forward, ReasonControlBadChecksum)
 		return
 	}
-	if !resets(&c.ends[l.side], &c.ends[l.side.Other()], &f.Packet) {
+	if !resets(&c.ends[l.side], &c.ends[l.side.Other()], &f.Packet) && !l.resetAnew(c, &f.Packet) {
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return
 	}
@@ -208,6 +208,10 @@ func (l *Lane) established(c *connection, f *Frame) {
 		return
 	case c.phase == pickedUp:
 		l.pickUp(c, f)
+	case c.stale():
+		if !l.rejoin(c, f) {
+			return
+		}
 	case !inWindow(me, peer, p):
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return
@@ -217,6 +221,9 @@ func (l *Lane) established(c *connection, f *Frame) {
 	} else if !me.unsummed && !sound(f) {
 		f.decide(Forward, ReasonControlBadChecksum)
 		return
+	}
+	if c.restored != 0 {
+		l.heard(c, p)
 	}
 	advance(me, peer, p)
 	c.lastSeen, c.silent = l.now, false
@@ -238,9 +245,8 @@ func (l *Lane) established(c *connection, f *Frame) {
 func (l *Lane) pickUp(c *connection, f *Frame) {
 	p := &f.Packet
 	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
-	agree := peer.known && peer.acks && acksSent(me, peer, p.Ack) && !after(peer.acked, segmentEnd(p)) && !after(p.Seq, peer.acked+unscaledWindow)
 	switch {
-	case agree:
+	case agrees(me, peer, p):
 		l.confirm(c, "picked-up")
 	case peer.known || me.known && !inWindow(me, peer, p):
 		l.endAll(c, "replaced")
@@ -301,14 +307,19 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 	if len(octets) == 0 {
 		return
 	}
-	d := &c.streams[l.side]
+	l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
+}
+
+// readFrom acts on every message of the end on side that reader has; f is the
+// frame that has completed them.
+func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader) {
+	d := &c.streams[side]
 	before := d.State()
-	reader := d.Segment(l.t.buffers, position, octets)
 	if c.phase < open {
 		reader.Leave(l.t.buffers.Limit() / 2) // for those who have shown to be there
 	}
 	for m := new(stream.Message); reader.Next(m); {
-		if opened, call := l.message(c, l.side, m.View); call != 0 {
+		if opened, call := l.message(c, side, m.View); call != 0 {
 			f.Call = call
 			if opened {
 				f.decide(Expect, ReasonControl)
@@ -322,7 +333,7 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 		c.holdsSince = l.now
 	}
 	if before != stream.Lost && d.State() == stream.Lost {
-		l.controlEvent(EventControlDesync, c, l.side.String())
+		l.controlEvent(EventControlDesync, c, side.String())
 	}
 }
 

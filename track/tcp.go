@@ -70,6 +70,13 @@ func acksSent(me, peer *tcpEnd, ack uint32) bool {
 	return !after(ack, peer.end) && !after(peer.end-maxAckLag-me.window, ack)
 }
 
+// agrees reports whether a segment of me fits what the end that it goes to has
+// said, when nothing is known from before: it acknowledges what that end sent,
+// and comes where that end waits for the next.
+func agrees(me, peer *tcpEnd, p *wire.Packet) bool {
+	return peer.known && peer.acks && acksSent(me, peer, p.Ack) && !after(peer.acked, segmentEnd(p)) && !after(p.Seq, peer.acked+unscaledWindow)
+}
+
 // resets reports whether a reset from me is one that peer will take. By RFC
 // 5961, section 3 it takes one at the very octet it waits for, which lies
 // between what peer acknowledged and what me sent; for one elsewhere in the

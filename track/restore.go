@@ -1,0 +1,229 @@
+package track
+
+import (
+	"time"
+
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+)
+
+// Restored says what became of what was saved.
+type Restored struct {
+	Connections, Calls int // that go on
+	LeftOut            int // calls that do not: denied by policy, beyond a limit, or of no sense
+}
+
+// Restore makes t know what was saved, elapsed before now; all times move
+// along, so that what has timed out meanwhile ends soon. GRE of its calls
+// passes at once. Their connections are as they were, but for what crossed
+// while nobody looked: see rejoin.go.
+//
+// s may be anything that can be read from a file: what makes no sense is left
+// out, and so is what t knows already. Limits count as for new calls.
+func (t *Tracker) Restore(s *Saved, now Time, elapsed time.Duration) (Restored, []Event) {
+	t.changing.Lock()
+	defer t.changing.Unlock()
+	r := restorer{work: work{t: t, now: now, settings: t.settings.Load()}, saved: s, shift: now - Time(elapsed) - s.Now}
+	for serial := t.serial.Load(); serial < s.Serial && !t.serial.CompareAndSwap(serial, s.Serial); {
+		serial = t.serial.Load()
+	}
+	r.known = make(map[uint64]struct{}, len(s.Calls))
+	calls := s.Calls
+	for i := range s.Connections {
+		n := min(int(s.Connections[i].Calls), len(calls))
+		r.connection(&s.Connections[i], calls[:n])
+		calls = calls[n:]
+	}
+	r.out.LeftOut = len(s.Calls) - r.out.Calls
+	t.ticks.addAnomalies(&r.work)
+	return r.out, r.events
+}
+
+// restorer restores into a Tracker.
+type restorer struct {
+	work
+	saved *Saved
+	shift Time
+	known map[uint64]struct{} // numbers of calls restored so far
+	out   Restored
+}
+
+// time is a saved time on the clock of now.
+func (r *restorer) time(t Time) Time {
+	if t <= 0 {
+		return 0
+	}
+	return min(t, r.saved.Now) + r.shift
+}
+
+func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
+	if !s.sane() {
+		return
+	}
+	key := flow.Key{Kind: flow.ControlKey, Zone: s.Zone, Src: s.LANAddr, Dst: s.WANAddr, SrcID: s.LANPort, DstID: s.WANPort}
+	hash := r.t.controls.Hash(&key)
+	lock := r.t.lock(hash)
+	defer lock.Unlock()
+	if r.t.find(hash, &key) != nil || !r.settings.allows(&key, s.Client) {
+		return
+	}
+	at := r.t.connections.get(r.settings.Limits.Connections)
+	if at == 0 {
+		r.limit("connections")
+		return
+	}
+	c := r.t.connections.at(at)
+	*c = connection{
+		key: key, hash: hash, self: at, serial: r.t.connectionSerial.Add(1), phase: open, restored: r.now,
+		midway: s.Midway, doubtful: s.Doubtful, opener: s.Opener, client: s.Client, requester: s.Requester, session: s.Session, lastSeen: r.time(s.LastSeen),
+	}
+	for side := range c.ends {
+		s.Ends[side].restore(c, Side(side), r.t)
+	}
+	if !r.t.enter(hash, &key, at) {
+		r.t.connections.put(at)
+		r.limit("connections")
+		return
+	}
+	r.t.enterConfirmed(c)
+	r.out.Connections++
+	for i := range calls {
+		if r.call(c, &calls[i]) {
+			r.out.Calls++
+		}
+	}
+}
+
+// sane reports whether the fields are of values that they can have.
+func (s *SavedConnection) sane() bool {
+	return s.Opener < flow.Sides && s.Client < flow.Sides && s.Requester < flow.Sides && s.Session <= pptp.SessionStopping &&
+		(s.LANPort == serverPort || s.WANPort == serverPort)
+}
+
+// maxScale is the largest shift of a window (RFC 7323, section 2.3).
+const maxScale = 14
+
+func (s *SavedEnd) restore(c *connection, side Side, t *Tracker) {
+	scale := min(s.Scale, maxScale)
+	c.ends[side] = tcpEnd{
+		end: s.End, edge: s.Edge, window: min(s.Window, 0xffff<<maxScale), acked: s.Acked, scale: scale,
+		known: s.Known, acks: s.Acks, limits: s.Limits, scales: s.Scales, agreed: s.Agreed, fin: s.Fin, unsummed: s.Unsummed,
+	}
+	switch d := &c.streams[side]; {
+	case s.Lost:
+		d.Lose(t.buffers)
+	case s.Reading:
+		d.Start(t.buffers, s.Position)
+	default:
+		d.Resume(t.buffers, s.End)
+	}
+}
+
+// call restores a call of c and reports whether it could.
+func (r *restorer) call(c *connection, s *SavedCall) bool {
+	if _, twice := r.known[s.Serial]; twice || !s.sane() || s.Serial > r.saved.Serial {
+		return false
+	}
+	if !s.State.CarriesGRE() && c.pending >= maxPending {
+		return false
+	}
+	limits := &r.settings.Limits
+	switch {
+	case c.calls >= limits.CallsPerConnection:
+		r.limit("calls_per_connection")
+		return false
+	case !r.t.admitHosts(c, limits.CallsPerHost):
+		r.limit("calls_per_host")
+		return false
+	}
+	at := r.t.calls.get(limits.Calls)
+	if at == 0 {
+		r.t.releaseHosts(c)
+		r.limit("calls")
+		return false
+	}
+	k := r.t.calls.at(at)
+	k.callData = callData{
+		kind: s.Kind, state: s.State, pns: s.PNS, ids: s.IDs, idKnown: s.Known,
+		started: r.time(s.Started), control: r.time(s.Control), waits: r.time(s.Waits),
+	}
+	k.serial.Store(s.Serial)
+	if !r.admitGRE(c, at, s) {
+		k.serial.Store(0)
+		r.t.calls.put(at)
+		r.t.releaseHosts(c)
+		return false
+	}
+	c.calls++
+	r.known[s.Serial] = struct{}{}
+	return true
+}
+
+// sane reports whether s can be a call: live, with the IDs that its state calls
+// for.
+func (s *SavedCall) sane() bool {
+	if s.Serial == 0 || s.PNS >= flow.Sides || !s.State.Live() {
+		return false
+	}
+	both := s.Known[0] && s.Known[1]
+	switch {
+	case s.State.CarriesGRE() || s.State == pptp.CallReplied:
+		return both && (s.Kind == pptp.OutgoingCall || s.Kind == pptp.IncomingCall)
+	case s.Kind == pptp.OutgoingCall:
+		return s.Known[0]
+	}
+	return s.Kind == pptp.IncomingCall && s.Known[1]
+}
+
+// admitGRE puts the call into the list it belongs to and lets its GRE pass if
+// it did.
+func (r *restorer) admitGRE(c *connection, at ref, s *SavedCall) bool {
+	k := r.t.calls.at(at)
+	list := pending
+	if s.State.CarriesGRE() {
+		k.seen[LAN], k.seen[WAN] = s.GRE[LAN].Packets > 0, s.GRE[WAN].Packets > 0
+		if list = active; !k.seen[LAN] && !k.seen[WAN] {
+			list = expecting
+		}
+	}
+	if list == expecting && r.t.expectations.Add(flow.Sides) > int64(r.settings.Limits.Expectations) {
+		r.t.expectations.Add(-flow.Sides)
+		r.limit("expectations")
+		return false
+	}
+	if list != pending && !(r.direction(c, at, LAN, &s.GRE[LAN]) && r.direction(c, at, WAN, &s.GRE[WAN])) {
+		r.t.leaveKey(c, k, pptp.PNS)
+		r.t.leaveKey(c, k, pptp.PAC)
+		if list == expecting {
+			r.t.expectations.Add(-flow.Sides)
+		}
+		return false
+	}
+	r.t.link(c, at, list)
+	return true
+}
+
+// direction enters the call's GRE that comes in by from into the key map, unless
+// another call has its place.
+func (r *restorer) direction(c *connection, at ref, from Side, s *SavedGRE) bool {
+	k := r.t.calls.at(at)
+	role := pptp.PNS
+	if k.pns == from {
+		role = pptp.PAC
+	}
+	id, _ := k.id(role)
+	key := c.greTo(from.Other(), id)
+	hash := r.t.keymap[from].Hash(&key)
+	shard := r.t.keymap[from].Lock(hash)
+	defer shard.Unlock()
+	e, found := shard.Insert(hash, &key)
+	if e == nil || found {
+		return false
+	}
+	*e = keyEntry{
+		serial: k.serial.Load(), call: at, lanPort: c.key.SrcID, wanPort: c.key.DstID,
+		packets: s.Packets, bytes: s.Bytes, last: r.time(s.Last),
+		sequence: sequence{seen: s.Seen, top: s.Top, lost: s.Lost, reordered: s.Reordered, repeated: s.Repeated, jumps: s.Jumps},
+	}
+	return true
+}

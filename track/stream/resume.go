@@ -1,0 +1,36 @@
+package stream
+
+import "github.com/grewire/grewire/track/pptp"
+
+// Position returns where d reads on, if nothing but that has to be known of it:
+// it is Reading and holds nothing.
+func (d *Direction) Position() (position uint32, ok bool) {
+	return d.next, d.state == Reading && d.buffer == 0
+}
+
+// Resume makes d take up the thread, but not before position.
+func (d *Direction) Resume(pool *Pool, position uint32) {
+	d.Close(pool)
+	d.next, d.resumes = position, true
+}
+
+// Lose makes d read no further.
+func (d *Direction) Lose(pool *Pool) {
+	d.Close(pool)
+	d.state = Lost
+}
+
+// Keep takes the octets of a segment and reads none of them yet, for it is not
+// known whether they are of the connection; the next Segment does, which may
+// have none of its own. Octets that begin with no plausible header are not
+// kept, nor are any when only leave buffers are left in the pool.
+func (d *Direction) Keep(pool *Pool, position uint32, data []byte, leave int) {
+	if d.state != Reading {
+		if len(data) < pptp.HeaderLength || !plausible(data) {
+			return
+		}
+		d.Start(pool, position)
+	}
+	r := Reader{d: d, pool: pool, position: position, data: data, leave: leave}
+	r.store()
+}
