@@ -23,7 +23,7 @@ type Restored struct {
 func (t *Tracker) Restore(s *Saved, now Time, elapsed time.Duration) (Restored, []Event) {
 	t.changing.Lock()
 	defer t.changing.Unlock()
-	r := restorer{work: work{t: t, now: now, settings: t.settings.Load()}, saved: s, shift: now - Time(elapsed) - s.Now}
+	r := restorer{work: work{t: t, now: now, settings: t.settings.Load()}, saved: s, then: max(now-max(Time(elapsed), 0), 1)}
 	for serial := t.serial.Load(); serial < s.Serial && !t.serial.CompareAndSwap(serial, s.Serial); {
 		serial = t.serial.Load()
 	}
@@ -43,17 +43,18 @@ func (t *Tracker) Restore(s *Saved, now Time, elapsed time.Duration) (Restored, 
 type restorer struct {
 	work
 	saved *Saved
-	shift Time
+	then  Time                // when it was saved, on the clock of now
 	known map[uint64]struct{} // numbers of calls restored so far
 	out   Restored
 }
 
-// time is a saved time on the clock of now.
+// time is a saved time on the clock of now; 0 stays what never was.
 func (r *restorer) time(t Time) Time {
 	if t <= 0 {
 		return 0
 	}
-	return min(t, r.saved.Now) + r.shift
+	age := max(max(r.saved.Now, 0)-t, 0)
+	return max(r.then-age, 1)
 }
 
 func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
