@@ -91,6 +91,7 @@ type Forward struct {
 // Status says where the running box answers questions.
 type Status struct {
 	Socket string `toml:"socket"` // absolute path of the control socket
+	State  string `toml:"state"`  // absolute path of the state file; empty means none
 	Listen string `toml:"listen"` // host:port for HTTP; empty means off
 }
 
@@ -225,7 +226,7 @@ func Default() Config {
 			PendingCall: time.Minute,
 		},
 		NAT:    NAT{Mode: NATOff},
-		Status: Status{Socket: "/run/grewire/grewire.sock"},
+		Status: Status{Socket: "/run/grewire/grewire.sock", State: "/var/lib/grewire/state"},
 		Log:    Log{Level: LevelInfo, Format: FormatJSON},
 	}
 }

@@ -136,6 +136,7 @@ address = "2001:db8::1"
 to = "2001:db8::2"
 [status]
 socket = "/tmp/s"
+state = ""
 listen = "[::1]:9723"
 [log]
 level = "warn"
@@ -158,7 +159,7 @@ format = "text"
 		NAT: NAT{NATMasquerade, addr("203.0.113.7"), []Forward{
 			{addr("203.0.113.7"), addr("10.0.0.2")}, {addr("2001:db8::1"), addr("2001:db8::2")},
 		}},
-		Status: Status{"/tmp/s", "[::1]:9723"},
+		Status: Status{"/tmp/s", "", "[::1]:9723"},
 		Log:    Log{LevelWarn, FormatText},
 	}
 	got, err := parse("all.toml", []byte(text), nil, nil)

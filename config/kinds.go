@@ -122,20 +122,42 @@ func nic(to *string) setter {
 // socketPath takes what fits sun_path of unix(7), 108 bytes with the final NUL.
 func socketPath(to *string) setter {
 	return text(to, `an absolute path, such as "/run/grewire/grewire.sock"`, func(path string) string {
-		switch {
-		case !filepath.IsAbs(path):
-			return "is not an absolute path: it must begin with a slash"
-		case filepath.Clean(path) != path:
-			return "is not the plain path of a file: write " + show(filepath.Clean(path))
-		case path == "/":
-			return "is a directory"
-		case len(path) > 107:
+		if wrong := filePath(path); wrong != "" {
+			return wrong
+		}
+		if len(path) > 107 {
 			return "is too long for a Unix socket: at most 107 bytes"
-		case strings.ContainsRune(path, 0):
-			return "has a NUL byte in it"
 		}
 		return ""
 	})
+}
+
+// statePath takes an absolute path; the empty string is none.
+func statePath(to *string) setter {
+	return text(to, `an absolute path, such as "/var/lib/grewire/state", or ""`, func(path string) string {
+		if path == "" {
+			return ""
+		}
+		if len(path) > 4000 { // PATH_MAX, with room for a suffix
+			return "is too long for a path"
+		}
+		return filePath(path)
+	})
+}
+
+// filePath says what is wrong with the absolute path of a file.
+func filePath(path string) string {
+	switch {
+	case !filepath.IsAbs(path):
+		return "is not an absolute path: it must begin with a slash"
+	case filepath.Clean(path) != path:
+		return "is not the plain path of a file: write " + show(filepath.Clean(path))
+	case path == "/":
+		return "is a directory"
+	case strings.ContainsRune(path, 0):
+		return "has a NUL byte in it"
+	}
+	return ""
 }
 
 // listenAddress takes host:port; the empty string is off.

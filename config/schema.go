@@ -57,6 +57,7 @@ func (c *Config) schema() table {
 		},
 		"status": table{
 			"socket": socketPath(&c.Status.Socket),
+			"state":  statePath(&c.Status.State),
 			"listen": listenAddress(&c.Status.Listen),
 		},
 		"log": table{

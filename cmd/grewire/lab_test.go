@@ -28,6 +28,7 @@ type labBox struct {
 	config  string // its file
 	bridge  string // keys of [bridge] beside the NICs, a line each
 	socket  string
+	state   string // its file; none if empty
 	process *bridgetest.Process
 }
 
@@ -62,8 +63,8 @@ func newLabBox(t *testing.T, o bridgetest.InlineOption, keys string) *labBox {
 // needs.
 func (b *labBox) configure(tables string) {
 	b.t.Helper()
-	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n%s[status]\nsocket = %q\n%s",
-		bridgetest.LANNIC, bridgetest.WANNIC, b.bridge, b.socket, tables)
+	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n%s[status]\nsocket = %q\nstate = %q\n%s",
+		bridgetest.LANNIC, bridgetest.WANNIC, b.bridge, b.socket, b.state, tables)
 	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
 		b.t.Fatal(err)
 	}

@@ -110,10 +110,12 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 		return errors.Join(err, server.Close())
 	}
 	defer func() { err = errors.Join(err, box.links.Close()) }()
+	finishLog := followEvents(hub, log, clock)
+	keeper := openState(conf, box, clock, log)
+	keeper.restore()
 	if err := confine(); err != nil {
 		return errors.Join(err, server.Close())
 	}
-	finishLog := followEvents(hub, log, clock)
 	frames := bridge.NewBox(bridge.Options{
 		LAN: box.links.Port(track.LAN), WAN: box.links.Port(track.WAN), Engine: box.engine, Clock: clock, Guards: box.guards(),
 	})
@@ -127,7 +129,9 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 	group.Go(func() error { return manager.follow(ctx, watched{frames.Cycles, box.summary}) })
 	group.Go(func() error { return r.onHangup(ctx, hangups) })
 	group.Go(func() error { box.watchBypass(ctx, bypassNICs(conf), clock); return nil })
+	group.Go(func() error { return keeper.run(ctx) })
 	err = group.Wait()
+	keeper.close()
 	box.closeBypass(log)
 	finishLog()
 	stats := box.engine.Stats()

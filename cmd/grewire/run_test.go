@@ -85,7 +85,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(t.TempDir(), "new", "s.sock")
-	config := write(t, "grewire.toml", fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\n", bridgetest.LANNIC, bridgetest.WANNIC, socket))
+	config := write(t, "grewire.toml", fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\nstate = ''\n", bridgetest.LANNIC, bridgetest.WANNIC, socket))
 	log, stop := runInBackground(t, top.Box, config)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -151,7 +151,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			config := write(t, "grewire.toml", fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\n", test.lan, test.wan, filepath.Join(t.TempDir(), "s.sock")))
+			config := write(t, "grewire.toml", fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n[status]\nsocket = %q\nstate = ''\n", test.lan, test.wan, filepath.Join(t.TempDir(), "s.sock")))
 			got := within(t, test.ns, "run", "-config", config)
 			if got.code != test.code || !strings.Contains(got.errors, test.want) {
 				t.Errorf("exit code %d, want %d with %q:\n%s", got.code, test.code, test.want, got.errors)

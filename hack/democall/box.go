@@ -72,7 +72,7 @@ func (d *demo) startBox(ctx context.Context) error {
 	fmt.Print(picture)
 	heading("The box starts")
 	config := filepath.Join(d.lab.Dir(), "grewire.toml")
-	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n\n[status]\nsocket = %q\n", bridgetest.LANNIC, bridgetest.WANNIC, d.socket)
+	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n\n[status]\nsocket = %q\nstate = \"\"\n", bridgetest.LANNIC, bridgetest.WANNIC, d.socket)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return err
 	}
