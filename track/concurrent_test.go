@@ -39,7 +39,8 @@ func TestConcurrent(t *testing.T) {
 		}
 	})
 	watchers.Go(func() {
-		for !over.Load() {
+		for saved := new(track.Saved); !over.Load(); {
+			w.Tracker.Save(saved, tracktest.Epoch)
 			w.Tracker.Calls()
 			w.Tracker.Expectations()
 			w.Tracker.Usage()

@@ -87,6 +87,13 @@
 // under the connection's lock: what ended because a new policy denies it does
 // not come back by a Lane that knows the old one.
 //
+// # Starting anew
+//
+// Save takes out what lets calls outlive a restart, Restore puts it into another
+// Tracker (saved.go, restore.go). GRE of the calls passes at once. Their
+// connections are confirmed ones, but where their ends are is not known for
+// sure: segments may have crossed meanwhile (rejoin.go).
+//
 // # What comes out
 //
 // Verdicts, each with a Reason; Events, as values; snapshots of calls. The

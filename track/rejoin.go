@@ -184,7 +184,7 @@ func (s *sweeper) visitRestored(c *connection) (gone bool) {
 		for r := c.lists[list]; r != 0; {
 			k := s.t.calls.at(r)
 			next := k.next
-			if k.started < c.restored && s.idle(c, k) >= quiet {
+			if k.started <= c.restored && s.idle(c, k) >= quiet {
 				s.endCall(c, r, "timeout")
 			}
 			r = next

@@ -76,7 +76,7 @@ func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
 	c := r.t.connections.at(at)
 	*c = connection{
 		key: key, hash: hash, self: at, serial: r.t.connectionSerial.Add(1), phase: open, restored: r.now,
-		midway: s.Midway, doubtful: s.Doubtful, opener: s.Opener, client: s.Client, requester: s.Requester, session: s.Session, lastSeen: r.time(s.LastSeen),
+		midway: s.Midway, doubtful: s.Doubtful, adopted: s.Adopted, opener: s.Opener, client: s.Client, requester: s.Requester, session: s.Session, lastSeen: r.time(s.LastSeen),
 	}
 	for side := range c.ends {
 		s.Ends[side].restore(c, Side(side), r.t)
@@ -145,7 +145,7 @@ func (r *restorer) call(c *connection, s *SavedCall) bool {
 	}
 	k := r.t.calls.at(at)
 	k.callData = callData{
-		kind: s.Kind, state: s.State, pns: s.PNS, ids: s.IDs, idKnown: s.Known,
+		kind: s.Kind, state: s.State, pns: s.PNS, ids: s.IDs, idKnown: s.Known, adopted: s.Adopted,
 		started: r.time(s.Started), control: r.time(s.Control), waits: r.time(s.Waits),
 	}
 	k.serial.Store(s.Serial)
@@ -224,7 +224,7 @@ func (r *restorer) direction(c *connection, at ref, from Side, s *SavedGRE) bool
 	*e = keyEntry{
 		serial: k.serial.Load(), call: at, lanPort: c.key.SrcID, wanPort: c.key.DstID,
 		packets: s.Packets, bytes: s.Bytes, last: r.time(s.Last),
-		sequence: sequence{seen: s.Seen, top: s.Top, lost: s.Lost, reordered: s.Reordered, repeated: s.Repeated, jumps: s.Jumps},
+		sequence: sequence{seen: s.Seen, top: s.Top, ack: s.Ack, lost: s.Lost, reordered: s.Reordered, repeated: s.Repeated, jumps: s.Jumps},
 	}
 	return true
 }

@@ -489,3 +489,31 @@ func BenchmarkSave(b *testing.B) {
 }
 
 func diffOf(a, b any) string { return cmp.Diff(a, b, cmpopts.EquateComparable(netip.Addr{})) }
+
+// TestRestoreAdopts: with policy.adopt, a call that was agreed unseen while the
+// box was away is found by its GRE, once the ends were heard of.
+func TestRestoreAdopts(t *testing.T) {
+	w := tracktest.New(t, adopting)
+	c, up := fourCalls(t, w)
+	saved := w.Save()
+	w.Away = true
+	c.Say(w.Client, tracktest.OutRequest(21))
+	c.Say(w.Server, tracktest.OutReply(31, 21, okOut))
+	w.Away = false
+	w.Now = w.Now.Add(5 * time.Second)
+	w.Restart(saved, 5*time.Second)
+	unseen := oldCall(w, w.Client, 21, w.Server, 31, 100)
+	wantDrop(t, unseen.send(0), track.ReasonNotNegotiated)
+	c.Say(w.Client, tracktest.EchoRequest(1))
+	wantControl(t, c.Say(w.Server, tracktest.EchoReply(1)))
+	talk(t, c)
+	unseen.adopted(t)
+	wantUp(t, up[:3]...)
+	calls := len(w.Tracker.Calls())
+	restart(t, w, time.Second)
+	wantCalls(t, w, calls)
+	if k := w.Tracker.Calls()[calls-1]; !k.Adopted {
+		t.Errorf("adopted, saved and restored: %+v", k)
+	}
+	w.CheckEmpty()
+}

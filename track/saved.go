@@ -26,6 +26,7 @@ type SavedConnection struct {
 	Zone             wire.Zone
 	LANPort, WANPort uint16
 	Midway, Doubtful bool
+	Adopted          bool
 	Opener, Client   Side
 	Requester        Side
 	Session          pptp.SessionState
@@ -54,6 +55,7 @@ type SavedCall struct {
 	PNS                     Side
 	IDs                     [2]uint16 // of PNS and PAC
 	Known                   [2]bool   // whether they have assigned it
+	Adopted                 bool
 	Started, Control, Waits Time
 	GRE                     [flow.Sides]SavedGRE // by the side it comes in
 }
@@ -64,7 +66,7 @@ type SavedGRE struct {
 	Packets, Bytes                   uint64
 	Last                             Time
 	Seen                             uint64
-	Top                              uint32
+	Top, Ack                         uint32
 	Lost, Reordered, Repeated, Jumps uint32
 }
 
@@ -86,7 +88,7 @@ func (t *Tracker) Save(s *Saved, now Time) {
 func (t *Tracker) saveConnection(s *Saved, c *connection) {
 	out := SavedConnection{
 		LANAddr: c.key.Src, WANAddr: c.key.Dst, Zone: c.key.Zone, LANPort: c.key.SrcID, WANPort: c.key.DstID,
-		Midway: c.midway, Doubtful: c.doubtful, Opener: c.opener, Client: c.client, Requester: c.requester, Session: c.session,
+		Midway: c.midway, Doubtful: c.doubtful, Adopted: c.adopted, Opener: c.opener, Client: c.client, Requester: c.requester, Session: c.session,
 		LastSeen: c.lastSeen, Calls: uint32(c.calls),
 	}
 	for side := range out.Ends {
@@ -122,7 +124,7 @@ func (e *tcpEnd) saved(d *stream.Direction) SavedEnd {
 
 func (t *Tracker) savedCall(c *connection, k *call) SavedCall {
 	out := SavedCall{
-		Serial: k.serial.Load(), Kind: k.kind, State: k.state, PNS: k.pns, IDs: k.ids, Known: k.idKnown,
+		Serial: k.serial.Load(), Kind: k.kind, State: k.state, PNS: k.pns, IDs: k.ids, Known: k.idKnown, Adopted: k.adopted,
 		Started: k.started, Control: k.control, Waits: k.waits,
 	}
 	if !k.state.CarriesGRE() {
@@ -132,7 +134,7 @@ func (t *Tracker) savedCall(c *connection, k *call) SavedCall {
 		e := t.traffic(c, k, Side(side), nil)
 		q := &e.sequence
 		out.GRE[side] = SavedGRE{
-			Packets: e.packets, Bytes: e.bytes, Last: e.last, Seen: q.seen, Top: q.top,
+			Packets: e.packets, Bytes: e.bytes, Last: e.last, Seen: q.seen, Top: q.top, Ack: q.ack,
 			Lost: q.lost, Reordered: q.reordered, Repeated: q.repeated, Jumps: q.jumps,
 		}
 	}

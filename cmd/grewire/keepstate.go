@@ -77,6 +77,9 @@ func (k *stateKeeper) restore() {
 		k.publish(track.Event{Time: now, Kind: track.EventStateRefused, Cause: refusal(err), Detail: []string{err.Error()}})
 		return
 	}
+	if len(contents.Saved.Connections) == 0 {
+		return
+	}
 	if drift := now.Sub(contents.Saved.Now) - age; drift.Abs() < time.Second {
 		age += drift // the wall clock was not set: times stay what they were
 	}
