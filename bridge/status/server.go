@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -115,8 +116,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Close removes the socket of a Server that will not Serve.
-func (s *Server) Close() error { return s.listener.Close() }
+// Close removes the socket. A Server that has served did so itself.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 func (s *Server) handler() http.Handler {
 	source := s.options.Source

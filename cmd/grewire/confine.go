@@ -47,14 +47,10 @@ func filesInUse(conf *config.Config, path string) privilege.Files {
 		read = append(read, filepath.Dir(target))
 	}
 	write := []string{filepath.Dir(conf.Status.Socket)}
-	write = append(write, stateDirectories()...)
+	if conf.Status.State != "" {
+		write = append(write, filepath.Dir(conf.Status.State))
+	}
 	return privilege.Files{Read: append(read, "/proc", "/sys"), Write: write}
-}
-
-// stateDirectories are where the state may be kept: systemd names those it made
-// for the unit (systemd.exec(5)).
-func stateDirectories() []string {
-	return append(filepath.SplitList(os.Getenv("STATE_DIRECTORY")), "/var/lib/grewire")
 }
 
 // anotherUsers reports whether one of the files belongs to another user: root

@@ -12,7 +12,6 @@ import (
 
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/bridge/state"
-	"github.com/grewire/grewire/config"
 	"github.com/grewire/grewire/track"
 )
 
@@ -40,24 +39,24 @@ type stateKeeper struct {
 	failing      bool
 }
 
-// openState returns what keeps the state of the box in conf, nil if the file
-// cannot be had: a box is of use without it, too.
-func openState(conf *config.Config, box *runningBox, clock bridge.Clock, log *slog.Logger) *stateKeeper {
-	path := conf.Status.State
+// openState returns what keeps the state of the box, nil if the file cannot be
+// had: a box is of use without it, too.
+func openState(b *runningBox) *stateKeeper {
+	path := b.conf.Status.State
 	if path == "" {
 		return nil
 	}
-	file, err := state.Open(path, state.Identity{LAN: conf.Bridge.LAN, WAN: conf.Bridge.WAN})
+	file, err := state.Open(path, state.Identity{LAN: b.conf.Bridge.LAN, WAN: b.conf.Bridge.WAN})
 	if err != nil {
 		advice := "mend that, or set status.state to another path, or to \"\" if that is what you want"
 		if errors.Is(err, fs.ErrNotExist) {
 			advice = fmt.Sprintf("make the directory %s for this user, or set status.state to another path, or to \"\" if that is what you want", filepath.Dir(path))
 		}
-		log.Warn("calls will not outlive a restart: "+err.Error(), "advice", advice)
+		b.log.Warn("calls will not outlive a restart: "+err.Error(), "advice", advice)
 		return nil
 	}
 	return &stateKeeper{
-		file: file, path: path, engine: box.engine, clock: clock, publish: box.hub.Publish, log: log,
+		file: file, path: path, engine: b.engine, clock: b.clock, publish: b.hub.Publish, log: b.log,
 		now: new(track.Saved), written: new(track.Saved),
 	}
 }

@@ -29,8 +29,10 @@ func keep(t *testing.T, path string) *kept {
 	conf := config.Default()
 	conf.Bridge.LAN, conf.Bridge.WAN, conf.Status.State = "lan", "wan", path
 	k := &kept{now: tracktest.Epoch}
-	box := &runningBox{hub: new(bridge.Hub), engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {})}
-	k.stateKeeper = openState(&conf, box, func() track.Time { return k.now }, slog.New(slog.NewTextHandler(&k.log, nil)))
+	k.stateKeeper = openState(&runningBox{
+		conf: &conf, hub: new(bridge.Hub), engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {}),
+		clock: func() track.Time { return k.now }, log: slog.New(slog.NewTextHandler(&k.log, nil)),
+	})
 	if k.stateKeeper != nil {
 		k.publish = func(e track.Event) { k.events = append(k.events, e) }
 		t.Cleanup(func() { k.file.Close() })

@@ -20,7 +20,8 @@ func TestLabRestart(t *testing.T) {
 	b := startLab(t, bridgetest.InlineOption{})
 	b.stop()
 	b.state = filepath.Join(b.top.Lab.Dir(), "state")
-	b.run("")
+	b.configure("")
+	b.start()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := bridgetest.StartServer(b.top.Server); err != nil {
@@ -38,7 +39,8 @@ func TestLabRestart(t *testing.T) {
 	before := b.onlyCall(ctx, 20)
 
 	b.stop()
-	b.run("")
+	b.configure("")
+	b.start()
 	b.waitFor("state-restored 1 connection, 1 call")
 	stopped := b.onlyCall(ctx, before.LANToWAN.Packets+20)
 	b.wantSame(before, stopped)
@@ -46,7 +48,8 @@ func TestLabRestart(t *testing.T) {
 
 	b.waitWritten(ctx)
 	b.process.Kill()
-	b.run("")
+	b.configure("")
+	b.start()
 	b.waitFor("state-restored 1 connection, 1 call")
 	killed := b.onlyCall(ctx, stopped.LANToWAN.Packets+20)
 	b.wantSame(before, killed)
@@ -66,7 +69,8 @@ func TestLabRestart(t *testing.T) {
 	if err := os.WriteFile(b.state, []byte("rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.run("")
+	b.configure("")
+	b.start()
 	b.waitFor("state-refused (broken)")
 	b.stop()
 }

@@ -17,11 +17,6 @@ import (
 	"github.com/grewire/grewire/track"
 )
 
-// reloading is called when a reload begins; it returns what is called when the
-// box is itself again, whether or not anything changed. The service manager is
-// told that way.
-var reloading = func() (done func()) { return func() {} }
-
 const reloadPath = "/reload"
 
 // reloader makes a configuration that was changed take effect in the running
@@ -33,6 +28,8 @@ type reloader struct {
 	engine  *bridge.Engine
 	clock   bridge.Clock
 	publish func(track.Event)
+	// telling does a reload and tells the service manager of it.
+	telling func(reload func() error) error
 
 	mu      sync.Mutex // held while reloading
 	running *config.Config
@@ -51,22 +48,32 @@ type reloadAnswer struct {
 func (r *reloader) reload() reloadAnswer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer reloading()()
 	answer := reloadAnswer{Config: r.path}
+	kind := track.EventReloaded
+	err := r.telling(func() (err error) {
+		answer.Changes, err = r.apply()
+		return err
+	})
+	if answer.Reloaded = err == nil; !answer.Reloaded {
+		answer.Faults, kind = faultsOf(err), track.EventReloadRefused
+	}
+	r.publish(track.Event{Time: r.clock(), Kind: kind, Detail: few(answer.lines())})
+	return answer
+}
+
+// apply makes the configuration hold as it is in its file now, and returns what
+// has changed by that.
+func (r *reloader) apply() ([]config.Change, error) {
 	conf, changes, err := config.Reload(r.path, r.running, r.made)
 	if err == nil {
 		err = r.engine.SetOptions(trackOptions(conf), r.clock())
 	}
 	if err != nil {
-		answer.Faults = faultsOf(err)
-		r.publish(track.Event{Time: r.clock(), Kind: track.EventReloadRefused, Detail: few(answer.lines())})
-		return answer
+		return nil, err
 	}
 	r.level.Set(conf.Log.Level.Level())
 	r.running = conf
-	answer.Reloaded, answer.Changes = true, changes
-	r.publish(track.Event{Time: r.clock(), Kind: track.EventReloaded, Detail: few(answer.lines())})
-	return answer
+	return changes, nil
 }
 
 // lines is the answer in words: a line for each change, or for each fault.

@@ -66,10 +66,10 @@ const twoNICs = "bridge.lan = 'eth0'\nbridge.wan = 'eth1'\n"
 func TestReload(t *testing.T) {
 	b := newReloadable(t, twoNICs)
 	var called []string
-	defer func(was func() func()) { reloading = was }(reloading)
-	reloading = func() func() {
+	b.telling = func(reload func() error) error {
 		called = append(called, "begin")
-		return func() { called = append(called, "done") }
+		defer func() { called = append(called, "done") }()
+		return reload()
 	}
 	reload := func(want result, args ...string) {
 		t.Helper()

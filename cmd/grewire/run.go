@@ -87,64 +87,100 @@ func ready(conf *config.Config, log *slog.Logger) error {
 
 // carry runs the box until ctx is done. confine takes from the process what it
 // does not need once everything is open.
-func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog.Logger, confine func() error) (err error) {
-	conf := r.running
-	options := trackOptions(conf)
+func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog.Logger, confine func() error) error {
+	box := newRunningBox(r, log)
+	err := box.open()
+	if err == nil {
+		err = confine()
+	}
+	if err == nil {
+		err = box.run(ctx, hangups)
+	}
+	return errors.Join(err, box.close())
+}
+
+// runningBox is the parts of a box at work. Those that are not open yet are nil.
+type runningBox struct {
+	conf    *config.Config // that of the start
+	log     *slog.Logger
+	clock   bridge.Clock
+	hub     *bridge.Hub
+	engine  *bridge.Engine
+	reloads *reloader
+	server  *status.Server
+	bypass  *bypass.Bypass // nil where the kernel refuses it
+	links   *links.Keeper
+	state   *stateKeeper
+	manager *serviceManager
+	endLog  func()
+}
+
+func newRunningBox(r *reloader, log *slog.Logger) *runningBox {
+	options := trackOptions(r.running)
 	options.Seed = randomSeed()
-	hub, clock := new(bridge.Hub), bridge.NewClock()
-	box := &runningBox{hub: hub, engine: bridge.NewEngine(options, hub.Publish)}
-	r.engine, r.clock, r.publish = box.engine, clock, hub.Publish
-	server, err := status.Listen(status.Options{
-		Socket: conf.Status.Socket, Source: box, Version: buildVersion(), Log: log,
-		Actions: map[string]status.Action{reloadPath: r.action},
+	b := &runningBox{conf: r.running, log: log, clock: bridge.NewClock(), hub: new(bridge.Hub), reloads: r, manager: newServiceManager(log)}
+	b.engine = bridge.NewEngine(options, b.hub.Publish)
+	b.endLog = followEvents(b.hub, log, b.clock)
+	r.engine, r.clock, r.publish, r.telling = b.engine, b.clock, b.hub.Publish, b.manager.reloading
+	return b
+}
+
+// open opens whatever needs privileges, in an order in which nothing is missed:
+// what leads frames past the box before what takes them, and the calls of
+// before the first frame.
+func (b *runningBox) open() (err error) {
+	b.server, err = status.Listen(status.Options{
+		Socket: b.conf.Status.Socket, Source: b, Version: buildVersion(), Log: b.log,
+		Actions: map[string]status.Action{reloadPath: b.reloads.action},
 	})
 	if err != nil {
 		return err
 	}
-	if err := box.openBypass(conf, log); err != nil {
-		return errors.Join(err, server.Close())
+	if err := b.openBypass(); err != nil {
+		return err
 	}
-	keeping := linkOptions(conf, hub, clock, log)
-	keeping.OnOpen = func(side track.Side, _ int) error { return box.attachBypass(side, conf, log) }
-	if box.links, err = links.New(keeping); err != nil {
-		return errors.Join(err, server.Close())
+	options := linkOptions(b.conf, b.hub, b.clock, b.log)
+	options.OnOpen = b.attachBypass
+	if b.links, err = links.New(options); err != nil {
+		return err
 	}
-	defer func() { err = errors.Join(err, box.links.Close()) }()
-	finishLog := followEvents(hub, log, clock)
-	keeper := openState(conf, box, clock, log)
-	keeper.restore()
-	if err := confine(); err != nil {
-		return errors.Join(err, server.Close())
-	}
-	frames := bridge.NewBox(bridge.Options{
-		LAN: box.links.Port(track.LAN), WAN: box.links.Port(track.WAN), Engine: box.engine, Clock: clock, Guards: box.guards(),
-	})
-	log.Info("carrying frames", "lan", conf.Bridge.LAN, "wan", conf.Bridge.WAN, "socket", conf.Status.Socket, "version", buildVersion().String())
-	manager := newServiceManager(log)
-	makeRoomForWorkers()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return frames.Run(ctx) })
-	group.Go(func() error { return box.links.Run(ctx) })
-	group.Go(func() error { return server.Serve(ctx) })
-	group.Go(func() error { return manager.follow(ctx, watched{frames.Cycles, box.summary}) })
-	group.Go(func() error { return r.onHangup(ctx, hangups) })
-	group.Go(func() error { box.watchBypass(ctx, bypassNICs(conf), clock); return nil })
-	group.Go(func() error { return keeper.run(ctx) })
-	err = group.Wait()
-	keeper.close()
-	box.closeBypass(log)
-	finishLog()
-	stats := box.engine.Stats()
-	log.Info("stopped", "frames", stats.Frames, "forwarded", stats.Forwarded, "rewritten", stats.Rewritten, "dropped", stats.Dropped)
-	return err
+	b.state = openState(b)
+	b.state.restore()
+	return nil
 }
 
-// runningBox is what the control socket tells about.
-type runningBox struct {
-	engine *bridge.Engine
-	hub    *bridge.Hub
-	links  *links.Keeper
-	bypass *bypass.Bypass // nil where the kernel refuses it
+// run carries frames until ctx is done or a part of the box fails for good.
+func (b *runningBox) run(ctx context.Context, hangups <-chan os.Signal) error {
+	frames := bridge.NewBox(bridge.Options{
+		LAN: b.links.Port(track.LAN), WAN: b.links.Port(track.WAN), Engine: b.engine, Clock: b.clock, Guards: b.guards(),
+	})
+	b.log.Info("carrying frames", "lan", b.conf.Bridge.LAN, "wan", b.conf.Bridge.WAN, "socket", b.conf.Status.Socket, "version", buildVersion().String())
+	makeRoomForWorkers()
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{
+		frames.Run, b.links.Run, b.server.Serve, b.state.run, b.watchBypass,
+		func(ctx context.Context) error { return b.manager.follow(ctx, watched{frames.Cycles, b.summary}) },
+		func(ctx context.Context) error { return b.reloads.onHangup(ctx, hangups) },
+	} {
+		group.Go(func() error { return part(ctx) })
+	}
+	return group.Wait()
+}
+
+// close leaves calls to the next box and the wire as the configuration has it.
+func (b *runningBox) close() (err error) {
+	b.state.close()
+	b.closeBypass()
+	if b.links != nil {
+		err = b.links.Close()
+	}
+	if b.server != nil {
+		err = errors.Join(err, b.server.Close())
+	}
+	b.endLog()
+	stats := b.engine.Stats()
+	b.log.Info("stopped", "frames", stats.Frames, "forwarded", stats.Forwarded, "rewritten", stats.Rewritten, "dropped", stats.Dropped)
+	return err
 }
 
 var _ status.Source = (*runningBox)(nil)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"golang.org/x/sys/unix"
 
@@ -19,18 +18,18 @@ import (
 // frames past a box that does not move; attachBypass puts them in place. Without
 // them a box runs that fails closed, and says so; one that is to fail open does
 // not.
-func (b *runningBox) openBypass(conf *config.Config, log *slog.Logger) (err error) {
-	if b.bypass, err = bypass.Open(bypassNICs(conf), conf.Bridge.Fail == config.FailOpen); err != nil {
-		return b.withoutBypass(conf, log, err)
+func (b *runningBox) openBypass() (err error) {
+	if b.bypass, err = bypass.Open(bypassNICs(b.conf), b.conf.Bridge.Fail == config.FailOpen); err != nil {
+		return b.withoutBypass(err)
 	}
-	b.tellBypass(log)
+	b.tellBypass()
 	return nil
 }
 
 // attachBypass puts the programs of a side on its NIC, which was just opened. It
 // is called at the start and whenever the NIC was made anew: then an error is
 // logged, and nothing goes past the box that comes in there.
-func (b *runningBox) attachBypass(side track.Side, conf *config.Config, log *slog.Logger) error {
+func (b *runningBox) attachBypass(side track.Side, _ int) error {
 	if b.bypass == nil {
 		return nil
 	}
@@ -38,25 +37,25 @@ func (b *runningBox) attachBypass(side track.Side, conf *config.Config, log *slo
 	if err == nil || b.links != nil {
 		return err
 	}
-	return b.withoutBypass(conf, log, errors.Join(err, b.bypass.Detach(), b.bypass.Close()))
+	return b.withoutBypass(errors.Join(err, b.bypass.Detach(), b.bypass.Close()))
 }
 
 // withoutBypass gives the bypass up at the start, if the box can do without.
-func (b *runningBox) withoutBypass(conf *config.Config, log *slog.Logger, err error) error {
+func (b *runningBox) withoutBypass(err error) error {
 	b.bypass = nil
-	if conf.Bridge.Fail == config.FailOpen {
+	if b.conf.Bridge.Fail == config.FailOpen {
 		return fmt.Errorf(`bridge.fail = "open" cannot be had here: %w`, err)
 	}
-	log.Warn("the host sees what crosses the box, and may answer: keep addresses off the NICs", "error", err)
+	b.log.Warn("the host sees what crosses the box, and may answer: keep addresses off the NICs", "error", err)
 	return nil
 }
 
 // tellBypass says what happened before the box was there.
-func (b *runningBox) tellBypass(log *slog.Logger) {
+func (b *runningBox) tellBypass() {
 	s, err := b.bypass.Status()
 	for _, name := range sideNames {
 		if side := s.Sides[name]; err == nil && side.Bypassing {
-			log.Warn("frames went past the box", "from", name, "nic", side.NIC, "cause", side.Cause, "since", side.Since, "redirected", side.Redirected.Frames)
+			b.log.Warn("frames went past the box", "from", name, "nic", side.NIC, "cause", side.Cause, "since", side.Since, "redirected", side.Redirected.Frames)
 		}
 	}
 }
@@ -70,30 +69,32 @@ func (b *runningBox) guards() (guards [2]bridge.Guard) {
 }
 
 // watchBypass makes events of frames beginning and ceasing to go past the box.
-func (b *runningBox) watchBypass(ctx context.Context, nics [2]string, clock bridge.Clock) {
+func (b *runningBox) watchBypass(ctx context.Context) error {
 	if b.bypass == nil {
-		return
+		return nil
 	}
+	nics := bypassNICs(b.conf)
 	b.bypass.Watch(ctx, func(side track.Side, on bool, cause string) {
-		e := track.Event{Time: clock(), Kind: track.EventBypassOff, Cause: cause, NIC: nics[side]}
+		e := track.Event{Time: b.clock(), Kind: track.EventBypassOff, Cause: cause, NIC: nics[side]}
 		if on {
 			e.Kind = track.EventBypassOn
 		}
 		b.hub.Publish(e)
 	})
+	return nil
 }
 
 // closeBypass leaves the wire as the configuration has it. Programs that cannot
 // be taken away keep the host out, and let nothing pass if it is to be closed.
-func (b *runningBox) closeBypass(log *slog.Logger) {
+func (b *runningBox) closeBypass() {
 	if b.bypass == nil {
 		return
 	}
 	s, err := b.bypass.Status()
 	if err = errors.Join(err, b.bypass.Stop(), b.bypass.Close()); err != nil {
-		log.Warn("the kernel programs stay on the NICs; `grewire bypass off` as root takes them away", "error", err)
+		b.log.Warn("the kernel programs stay on the NICs; `grewire bypass off` as root takes them away", "error", err)
 	} else if s.Fail == "open" || s.Forced {
-		log.Info("frames go past the box from now on; `grewire bypass off` ends that", "fail", s.Fail, "forced", s.Forced)
+		b.log.Info("frames go past the box from now on; `grewire bypass off` ends that", "fail", s.Fail, "forced", s.Forced)
 	}
 }
 
