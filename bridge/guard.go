@@ -27,9 +27,9 @@ type Guard interface {
 
 const (
 	// guardWait is how long a guarded worker waits for frames between two
-	// beats: a fifth of what a Guard takes for missing, since a machine under
-	// load wakes a thread late.
-	guardWait = 20 * time.Millisecond
+	// beats: less than half of what a Guard takes for missing, since a machine
+	// under load wakes a thread late.
+	guardWait = 40 * time.Millisecond
 	// settle is how long a worker drops frames at either switch. What was sent
 	// before it may still be in a queue of another CPU (softnet backlog, or the
 	// transmit queues of a NIC), where what is sent after it would overtake.

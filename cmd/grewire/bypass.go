@@ -162,7 +162,7 @@ func (sw *bypassSwitch) off(ctx context.Context) error {
 	return nil
 }
 
-// Workers look at what is wanted at least every 20 ms.
+// Workers look at what is wanted at least every 40 ms.
 const (
 	switchPatience = time.Second
 	switchInterval = 5 * time.Millisecond

@@ -71,8 +71,8 @@ func (b *labBox) idle(while string) {
 	b.t.Helper()
 	const measured = 2 * time.Second
 	before := cpuTime(b.t, b.process.PID())
-	<-time.After(measured) // this is a measurement, not a wait for something
-	if used := cpuTime(b.t, b.process.PID()) - before; used > measured/20 {
+	<-time.After(measured)                                                 // this is a measurement, not a wait for something
+	if used := cpuTime(b.t, b.process.PID()) - before; used > measured/5 { // one that spins uses all of it
 		b.t.Errorf("%s the box used %v of the CPU in %v", while, used, measured)
 	} else {
 		b.t.Logf("%s the box used %v of the CPU in %v", while, used, measured)

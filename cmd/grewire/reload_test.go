@@ -35,6 +35,7 @@ func newReloadable(t *testing.T, text string) *reloadable {
 		path: path, made: conf.Limits, running: conf, level: new(slog.LevelVar), clock: bridge.NewClock(),
 		engine:  bridge.NewEngine(trackOptions(conf), func(track.Event) {}),
 		publish: func(e track.Event) { b.events = append(b.events, e) },
+		telling: func(reload func() error) error { return reload() },
 	}
 	server, err := status.Listen(status.Options{
 		Socket: b.socket, Source: &boxOf{}, Log: slog.New(slog.DiscardHandler), Actions: map[string]status.Action{reloadPath: b.action},

@@ -39,17 +39,18 @@ func (p *program) runBox(ctx context.Context, args []string) int {
 	}
 	hangups := catchHangups()
 	defer signal.Stop(hangups)
-	lines := newLogWriter(p.err)
-	defer lines.Close(logPatience)
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
+	lines := newLogWriter(p.err)
 	level := new(slog.LevelVar)
 	level.Set(conf.Log.Level.Level())
 	log := newLogger(lines, conf.Log.Format, level)
-	if err := ready(conf, log); err != nil {
-		return p.failed("run", err)
+	err = ready(conf, log)
+	if err == nil {
+		r := &reloader{path: *path, running: conf, made: conf.Limits, level: level}
+		err = carry(ctx, r, hangups, log, func() error { return p.confine(conf, *path, log) })
 	}
-	r := &reloader{path: *path, running: conf, made: conf.Limits, level: level}
-	if err := carry(ctx, r, hangups, log, func() error { return p.confine(conf, *path, log) }); err != nil {
+	lines.Close(logPatience) // both write to the same place
+	if err != nil {
 		return p.failed("run", err)
 	}
 	return exitOK
@@ -113,6 +114,7 @@ type runningBox struct {
 	state   *stateKeeper
 	manager *serviceManager
 	endLog  func()
+	carried bool // it has run
 }
 
 func newRunningBox(r *reloader, log *slog.Logger) *runningBox {
@@ -155,6 +157,7 @@ func (b *runningBox) run(ctx context.Context, hangups <-chan os.Signal) error {
 		LAN: b.links.Port(track.LAN), WAN: b.links.Port(track.WAN), Engine: b.engine, Clock: b.clock, Guards: b.guards(),
 	})
 	b.log.Info("carrying frames", "lan", b.conf.Bridge.LAN, "wan", b.conf.Bridge.WAN, "socket", b.conf.Status.Socket, "version", buildVersion().String())
+	b.carried = true
 	makeRoomForWorkers()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
@@ -178,8 +181,9 @@ func (b *runningBox) close() (err error) {
 		err = errors.Join(err, b.server.Close())
 	}
 	b.endLog()
-	stats := b.engine.Stats()
-	b.log.Info("stopped", "frames", stats.Frames, "forwarded", stats.Forwarded, "rewritten", stats.Rewritten, "dropped", stats.Dropped)
+	if stats := b.engine.Stats(); b.carried {
+		b.log.Info("stopped", "frames", stats.Frames, "forwarded", stats.Forwarded, "rewritten", stats.Rewritten, "dropped", stats.Dropped)
+	}
 	return err
 }
 

@@ -89,7 +89,7 @@ func TestRun(t *testing.T) {
 	log, stop := runInBackground(t, top.Box, config)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if _, err := top.Client.Run(ctx, "ping", "-c", "3", "-i", "0.2", "-W", "5", bridgetest.ServerAddr); err != nil {
+	if _, err := top.Client.Run(ctx, "ping", "-c", "3", "-i", "0.2", "-w", "10", bridgetest.ServerAddr); err != nil {
 		t.Error(err)
 	}
 	var stats boxStats
