@@ -32,6 +32,7 @@ type crowd struct {
 type visit struct {
 	client [4]byte
 	ids    [flow.Sides]uint16
+	number uint32 // of the packet among its call's, from 0
 }
 
 // callsPerClient is how many calls a client of a crowd has, if it matters not.
@@ -40,7 +41,7 @@ const callsPerClient = 1000
 // visitOf returns the call with this number of a crowd.
 func visitOf(number, perClient int) visit {
 	client, id := number/perClient, uint16(number%perClient)
-	return visit{[4]byte{10, byte(client >> 16), byte(client >> 8), byte(client)}, [flow.Sides]uint16{id, id}}
+	return visit{client: [4]byte{10, byte(client >> 16), byte(client >> 8), byte(client)}, ids: [flow.Sides]uint16{id, id}}
 }
 
 func (v visit) host() *tracktest.Host {
