@@ -38,6 +38,7 @@ type connection struct {
 	opener   Side // who sent SYN
 	client   Side // the end that is not the server at port 1723
 	lastSeen Time
+	look     Time // when its active calls are to be looked at again
 	// callEnded is when a call of it ended last.
 	callEnded Time
 	// tried packets of adoptees passed since trySecond.

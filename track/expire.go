@@ -65,8 +65,8 @@ func (s *sweeper) visit(k *flow.Key) {
 		c.silent = true
 		s.controlEvent(EventControlSilent, c, "")
 	}
-	if c.adopted || silent >= min(s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream) {
-		s.visitActive(c, silent)
+	if s.now >= c.look && (c.adopted || silent >= min(s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream)) {
+		c.look = s.now.Add(s.visitActive(c, silent))
 	}
 	if silent >= s.timeout(c) {
 		s.closeControl(c, "timeout")
@@ -138,22 +138,39 @@ func (s *sweeper) visitWaiting(c *connection, list callList) {
 	}
 }
 
+// lookAgain is how long the calls of a connection are left alone at most after
+// a look at all of them, which asks the key map: timeouts may be changed.
+const lookAgain = time.Minute
+
 // visitActive ends the calls whose GRE has been idle while their control
 // connection, too, was silent as long. Of an adopted call it is not known for
-// sure that the connection is its own: its GRE alone counts.
-func (s *sweeper) visitActive(c *connection, silent time.Duration) {
+// sure that the connection is its own: its GRE alone counts. It returns for how
+// long none can end.
+func (s *sweeper) visitActive(c *connection, silent time.Duration) time.Duration {
+	wait := min(lookAgain, s.settings.Timeouts.GREUnreplied, s.settings.Timeouts.GREStream)
 	for r := c.lists[active]; r != 0; {
 		k := s.t.calls.at(r)
 		next := k.next
-		limit := s.settings.Timeouts.GREUnreplied
-		if k.seen[LAN] && k.seen[WAN] {
-			limit = s.settings.Timeouts.GREStream
+		left := s.greLimit(k) - s.idle(c, k)
+		if !k.adopted {
+			left = max(left, s.greLimit(k)-silent)
 		}
-		if (silent >= limit || k.adopted) && s.idle(c, k) >= limit {
+		if left <= 0 {
 			s.endCall(c, r, "timeout")
+		} else {
+			wait = min(wait, left)
 		}
 		r = next
 	}
+	return wait
+}
+
+// greLimit is how long an active call may be without GRE.
+func (s *sweeper) greLimit(k *call) time.Duration {
+	if k.seen[LAN] && k.seen[WAN] {
+		return s.settings.Timeouts.GREStream
+	}
+	return s.settings.Timeouts.GREUnreplied
 }
 
 // idle is how long the call's GRE has been silent.
