@@ -225,6 +225,9 @@ func (t *Tracker) admitHosts(c *connection, limit int) bool {
 }
 
 func (t *Tracker) admitHost(c *connection, side Side, limit int) bool {
+	if limit < 1 {
+		return false // it would stay in the table without a call to take it out
+	}
 	key := hostKey(c.addr(side), c.key.Zone)
 	hash := t.hosts.Hash(&key)
 	s := t.hosts.Lock(hash)

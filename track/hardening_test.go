@@ -2,6 +2,7 @@ package track_test
 
 import (
 	"math"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -298,6 +299,19 @@ func TestSpoofedRequestsLeaveAHostItsCalls(t *testing.T) {
 	c := w.Dial(w.Client, w.Server)
 	wantControl(t, c.Say(w.Client, tracktest.OutRequest(7)))
 	want(t, c.Say(w.Server, tracktest.OutReply(9, 7, okOut)), track.Expect, track.ReasonControl)
+}
+
+// Where half of what a host may have is nothing, a spoofed request leaves
+// nothing of the host behind either.
+func TestSpoofedRequestsLeaveNoHosts(t *testing.T) {
+	w := tracktest.New(t, func(o *track.Options) { o.Limits.CallsPerHost = 1 })
+	s := tracktest.TCP{SrcPort: 1000, DstPort: pptp.Port, Flags: wire.ACK, Window: 1024, Data: tracktest.Encode(tracktest.OutRequest(5))}
+	for i := range 2 * (w.Options.Limits.Calls + w.Options.Limits.Connections) {
+		client := tracktest.NewHost(track.LAN, "10.0.0.1")
+		client.Addr = netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})
+		w.Send(track.LAN, s.Frame(client, w.Server))
+	}
+	wantUp(t, w.Dial(w.Client, w.Server).OutCall(7, 9))
 }
 
 // scaled opens a connection whose windows are scaled by 7.
