@@ -158,7 +158,7 @@ func (l *Lane) adoptCall(c *connection, toID uint16, to Side, fromID uint16) boo
 // adoptee is a direction whose GRE belongs to no call yet.
 type adoptee struct {
 	key         flow.Key // GREKey
-	first, last uint32   // sequence numbers
+	first, last uint32   // sequence numbers: what may be acknowledged lies between
 	ack         uint32   // the last acknowledgement number
 	numbered    bool     // first and last are there
 	acks        bool     // ack is there
@@ -230,10 +230,13 @@ func (c *adoptee) take(p *wire.Packet, now Time) {
 	c.packets++
 	c.heard = now
 	if p.HasSeq {
-		if !c.numbered {
+		if !c.numbered || isJump(int32(p.Seq-c.last)) {
 			c.first = p.Seq
 		}
 		c.last, c.numbered = p.Seq, true
+		if int32(c.last-c.first) > maxGap {
+			c.first = c.last - maxGap // what came before is acknowledged by now
+		}
 	}
 	if p.HasAck {
 		c.ack, c.acks = p.Ack, true
@@ -269,13 +272,21 @@ func (c *adoptee) faces(o *adoptee) bool {
 	return c.key.Side != o.key.Side && c.key.Src == o.key.Dst && c.key.Dst == o.key.Src && c.key.Zone == o.key.Zone
 }
 
-// agrees reports whether what each acknowledges is what the other has sent.
-// Two that never acknowledge anything agree, too, after a while.
+// agrees reports whether what each acknowledges is what the other has sent:
+// nothing, if that has sent nothing. Two that never acknowledge anything agree,
+// too, after a while.
 func (c *adoptee) agrees(o *adoptee) bool {
 	if !c.acks && !o.acks {
 		return min(c.packets, o.packets) >= enoughPackets
 	}
-	return (!c.acks || c.acknowledges(o)) && (!o.acks || o.acknowledges(c))
+	return c.answers(o) && o.answers(c)
+}
+
+func (c *adoptee) answers(o *adoptee) bool {
+	if !c.acks {
+		return !o.numbered
+	}
+	return c.acknowledges(o)
 }
 
 // acknowledges reports whether c's last acknowledgement can be of o's packets.

@@ -1,6 +1,7 @@
 package track_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -285,5 +286,32 @@ func TestAdoptWrongSide(t *testing.T) {
 	for range 20 {
 		wantDrop(t, call.send(0), track.ReasonNotNegotiated)
 		wantDrop(t, call.send(1), track.ReasonNotNegotiated)
+	}
+}
+
+// TestAdoptNotWhatIsForged: who does not see the call cannot take its direction,
+// not by claiming many sequence numbers nor by acknowledging nothing.
+func TestAdoptNotWhatIsForged(t *testing.T) {
+	for name, numbers := range map[string][]uint32{
+		"half of all numbers": {0, math.MaxInt32},
+		"one step at a time":  {0, 1 << 16, 2 << 16, 3 << 16},
+		"where the call is":   {70_000, 80_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := tracktest.New(t, adopting)
+			talk(t, established(w))
+			for range 4 {
+				for _, n := range numbers {
+					g := tracktest.GRE{CallID: 666, HasSeq: true, Seq: n, Payload: make([]byte, 40)}
+					w.Send(track.WAN, g.Frame(w.Server, w.Client))
+				}
+			}
+			call := oldCall(w, w.Client, 7, w.Server, 9, 70_000)
+			call.adopted(t)
+			for from := range call.ends {
+				wantPass(t, call.send(from), track.ReasonCall)
+			}
+			wantCalls(t, w, 1)
+		})
 	}
 }
