@@ -106,6 +106,8 @@ func (l *Lane) adoptFrom(f *Frame, control *flow.Key) bool {
 	}
 	partner, heard, agreed := l.t.adoptees.hear(&f.key, hash, &f.Packet, l.now)
 	switch {
+	case agreed && (l.t.isAgreed(&f.key) || l.t.isAgreed(&partner)):
+		// It is of a call that was agreed since, which is not to be replaced.
 	case agreed && l.adoptCall(c, f.key.DstID, l.side.Other(), partner.DstID):
 		return true
 	case agreed:
@@ -114,6 +116,12 @@ func (l *Lane) adoptFrom(f *Frame, control *flow.Key) bool {
 		f.decide(Forward, ReasonAdopting)
 	}
 	return false
+}
+
+// isAgreed reports whether a direction is of a call.
+func (t *Tracker) isAgreed(gre *flow.Key) bool {
+	_, ok := t.entry(gre)
+	return ok
 }
 
 // maxTries is how many packets a second of adoptees that nobody answers may

@@ -315,3 +315,19 @@ func TestAdoptNotWhatIsForged(t *testing.T) {
 		})
 	}
 }
+
+// TestAdoptReplacesNoCall: what was heard before a call was agreed in full view
+// does not take an ID of that call.
+func TestAdoptReplacesNoCall(t *testing.T) {
+	w := tracktest.New(t, adopting)
+	c := established(w)
+	talk(t, c)
+	before := oldCall(w, w.Client, 7, w.Server, 9, 70_000)
+	wantPass(t, before.send(1), track.ReasonAdopting)
+	call := c.OutCall(7, 11)
+	for range 10 {
+		before.send(0)
+	}
+	wantUp(t, call)
+	wantCalls(t, w, 1)
+}
