@@ -13,9 +13,9 @@ import (
 // hosts whose control connection was taken up in its middle, and was confirmed
 // by both, may have such calls. GRE between them that belongs to no call makes
 // its direction an adoptee. A few packets a second of it pass, lest two ends
-// wait for each other's, and all of them once there is an adoptee of the other
-// direction, too: without what they acknowledge, it could not be told which two
-// directions are one call. An end acknowledges what the other end of the same
+// wait for each other's, and thousands of them at once while there is an adoptee
+// of the other direction, too: without what they acknowledge, it could not be told
+// which two directions are one call. An end acknowledges what the other end of the same
 // call sent (RFC 2637, section 4.2), so two adoptees agree when the one's
 // acknowledgement numbers are among the other's sequence numbers. Then they
 // become a call.
@@ -112,11 +112,19 @@ func (l *Lane) adoptFrom(f *Frame, control *flow.Key) bool {
 		return true
 	case agreed:
 		c.callEnded = l.now // a limit is reached: none of its GRE for a while
-	case heard || c.tries(l.now):
+	case heard && c.doubts < maxDoubts:
+		c.doubts++
+		f.decide(Forward, ReasonAdopting)
+	case c.tries(l.now):
 		f.decide(Forward, ReasonAdopting)
 	}
 	return false
 }
+
+// maxDoubts is how many packets may pass between the ends of one connection,
+// while both directions have adoptees, until two of them agree: what never does
+// is no call, and no limit would count it.
+const maxDoubts = 1 << 12
 
 // isAgreed reports whether a direction is of a call.
 func (t *Tracker) isAgreed(gre *flow.Key) bool {
@@ -159,7 +167,7 @@ func (l *Lane) adoptCall(c *connection, toID uint16, to Side, fromID uint16) boo
 		l.forget(c, r)
 		return false
 	}
-	c.adopted = true
+	c.adopted, c.doubts = true, 0
 	return true
 }
 

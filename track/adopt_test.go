@@ -331,3 +331,28 @@ func TestAdoptReplacesNoCall(t *testing.T) {
 	wantUp(t, call)
 	wantCalls(t, w, 1)
 }
+
+// TestAdoptNoCallForEver: GRE that goes both ways and never agrees passes no
+// better in the end than GRE that nobody answers.
+func TestAdoptNoCallForEver(t *testing.T) {
+	w := tracktest.New(t, adopting)
+	talk(t, established(w))
+	second := func(n int) (passed int) {
+		for i := range n {
+			for _, ends := range [][2]*tracktest.Host{{w.Client, w.Server}, {w.Server, w.Client}} {
+				g := tracktest.GRE{CallID: 1, HasSeq: true, Seq: uint32(i), HasAck: true, Ack: 1 << 30}
+				if w.Send(ends[0].Side, g.Frame(ends[0], ends[1])).Passed() {
+					passed++
+				}
+			}
+		}
+		w.Advance(time.Second)
+		return passed
+	}
+	second(3000)
+	if n := second(3000); n > 64 {
+		t.Errorf("%d packets passed", n)
+	}
+	wantCalls(t, w, 0)
+	oldCall(w, w.Client, 7, w.Server, 9, 70_000).adopted(t)
+}

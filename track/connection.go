@@ -44,6 +44,7 @@ type connection struct {
 	// tried packets of adoptees passed since trySecond.
 	trySecond Time
 	tried     uint8
+	doubts    uint16 // packets of adoptees on both sides since a call was adopted
 	// holdsSince is when a stream was first seen to hold a buffer; 0 if none
 	// did when the sweeper last looked.
 	holdsSince Time
