@@ -9,6 +9,7 @@ type fragments struct {
 	waiting  datagramList // first fragment not there, by age
 	followed datagramList // first fragment there, by its age
 	refused  datagramList // first fragment there, and dropped
+	ofCalls  int          // how many of known are GRE of a call
 	spare    []*datagram
 	pen      pen
 }
@@ -49,10 +50,12 @@ func (s *fragments) init(l *Lane) {
 	*s = fragments{lane: l, known: make(map[flow.Key]*datagram)}
 }
 
-// start begins to know a datagram, or returns nil if the limit is reached.
+// start begins to know a datagram, or returns nil if the limit is reached, half
+// of which is for GRE of calls: anybody can make fragments of anything else.
 // Datagrams that are dropped anyway make room for others.
-func (s *fragments) start(key flow.Key) *datagram {
-	if len(s.known) >= max(s.lane.settings.Limits.Fragments/flow.Sides, 1) {
+func (s *fragments) start(key flow.Key, ofCall bool) *datagram {
+	room := max(s.lane.settings.Limits.Fragments/flow.Sides, 1)
+	if len(s.known) >= room || !ofCall && len(s.known)-s.ofCalls >= max(room/2, 1) {
 		if s.refused.head == nil {
 			s.lane.limit("fragments")
 			return nil
@@ -92,6 +95,9 @@ func (s *fragments) enlist(d *datagram, q *datagramList) {
 // forget ends the following of a datagram.
 func (s *fragments) forget(d *datagram) {
 	d.unlist()
+	if d.gre.Kind != 0 {
+		s.ofCalls--
+	}
 	delete(s.known, d.key)
 	s.spare = append(s.spare, d)
 	s.lane.fragmentCount.Store(int64(len(s.known)))

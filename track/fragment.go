@@ -61,7 +61,7 @@ func (l *Lane) firstFragment(f *Frame) {
 		if !l.concerns(p) {
 			return
 		}
-		if d = l.fragments.start(key); d == nil {
+		if d = l.fragments.start(key, f.ofCall()); d == nil {
 			return
 		}
 	}
@@ -86,12 +86,16 @@ func mayBeGRE(p *wire.Packet) bool {
 	return p.FragmentProto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.FragmentProto)
 }
 
+// ofCall reports whether f was found to be GRE of a call.
+func (f *Frame) ofCall() bool { return f.Packet.Kind == wire.EnhancedGRE && f.Reason == ReasonCall }
+
 // describe notes what the later fragments of d are parts of.
 func (l *Lane) describe(d *datagram, f *Frame) {
 	p := &f.Packet
 	switch {
-	case p.Kind == wire.EnhancedGRE && d.reason == ReasonCall:
+	case f.ofCall():
 		d.gre = f.key
+		l.fragments.ofCalls++
 	case p.Kind == wire.TCP && d.reason == ReasonControl:
 		d.control = controlKey(p, l.side)
 		d.header, d.position = uint16(p.Payload-p.FragmentData), p.Seq
@@ -181,7 +185,7 @@ func (l *Lane) controlFragment(f *Frame, d *datagram) {
 // hold keeps a fragment that came before the first of its datagram.
 func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
 	if d == nil {
-		if d = l.fragments.start(key); d != nil {
+		if d = l.fragments.start(key, false); d != nil {
 			l.fragments.wait(d)
 		}
 	}

@@ -210,6 +210,35 @@ func TestDroppedFirstFragmentsStopNoOthers(t *testing.T) {
 	})
 }
 
+// What strangers can have followed leaves room for the GRE of calls: fragments
+// without a first, and first fragments that pass.
+func TestFragmentsOfStrangersStopNoCall(t *testing.T) {
+	for name, frame := range map[string]func(stranger, to *tracktest.Host) []byte{
+		"GRE without a first fragment": func(stranger, to *tracktest.Host) []byte {
+			return tracktest.GRE{CallID: 1, Payload: make([]byte, 100)}.IP().Fragment(stranger, to, 64)[1]
+		},
+		"control": func(stranger, to *tracktest.Host) []byte {
+			s := tracktest.TCP{SrcPort: 5000, DstPort: pptp.Port, Flags: wire.ACK, Data: make([]byte, 100)}
+			return s.IP(stranger, to).Fragment(stranger, to, 32)[0]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, call := agreed(t, false)
+			stranger := outsider()
+			for range 3 * w.Options.Limits.Fragments {
+				w.Send(track.WAN, frame(stranger, w.Client))
+			}
+			for range w.Options.Limits.Fragments {
+				for _, r := range w.SendAll(track.WAN, call.Packet(w.Server, 1000).IP().Fragment(w.Server, w.Client, 512)) {
+					wantPass(t, r, track.ReasonCall)
+				}
+			}
+			w.Advance(time.Minute)
+			wantUsed(t, w, "fragments", 0)
+		})
+	}
+}
+
 func TestControlInFragmentsIsReadDuringAFlood(t *testing.T) {
 	w := tracktest.New(t)
 	c := w.Dial(w.Client, w.Server)
