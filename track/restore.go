@@ -1,6 +1,7 @@
 package track
 
 import (
+	"math/bits"
 	"time"
 
 	"github.com/grewire/grewire/track/flow"
@@ -24,7 +25,8 @@ func (t *Tracker) Restore(s *Saved, now Time, elapsed time.Duration) (Restored, 
 	t.changing.Lock()
 	defer t.changing.Unlock()
 	r := restorer{work: work{t: t, now: now, settings: t.settings.Load()}, saved: s, then: max(now-max(Time(elapsed), 0), 1)}
-	for serial := t.serial.Load(); serial < s.Serial && !t.serial.CompareAndSwap(serial, s.Serial); {
+	last := min(s.Serial, maxSerial)
+	for serial := t.serial.Load(); serial < last && !t.serial.CompareAndSwap(serial, last); {
 		serial = t.serial.Load()
 	}
 	r.known = make(map[uint64]struct{}, len(s.Calls))
@@ -38,6 +40,10 @@ func (t *Tracker) Restore(s *Saved, now Time, elapsed time.Duration) (Restored, 
 	t.ticks.addAnomalies(&r.work)
 	return r.out, r.events
 }
+
+// maxSerial is beyond the number of every call there will be, and leaves room
+// for as many more.
+const maxSerial = 1 << 63
 
 // restorer restores into a Tracker.
 type restorer struct {
@@ -122,7 +128,7 @@ func (s *SavedEnd) restore(c *connection, side Side, t *Tracker) {
 
 // call restores a call of c and reports whether it could.
 func (r *restorer) call(c *connection, s *SavedCall) bool {
-	if _, twice := r.known[s.Serial]; twice || !s.sane() || s.Serial > r.saved.Serial {
+	if _, twice := r.known[s.Serial]; twice || !s.sane() || s.Serial > min(r.saved.Serial, maxSerial) {
 		return false
 	}
 	if !s.State.CarriesGRE() && c.pending >= maxPending {
@@ -224,7 +230,15 @@ func (r *restorer) direction(c *connection, at ref, from Side, s *SavedGRE) bool
 	*e = keyEntry{
 		serial: k.serial.Load(), call: at, lanPort: c.key.SrcID, wanPort: c.key.DstID,
 		packets: s.Packets, bytes: s.Bytes, last: r.time(s.Last),
-		sequence: sequence{seen: s.Seen, top: s.Top, ack: s.Ack, lost: s.Lost, reordered: s.Reordered, repeated: s.Repeated, jumps: s.Jumps},
+		sequence: s.sequence(),
 	}
 	return true
+}
+
+func (s *SavedGRE) sequence() sequence {
+	out := sequence{seen: s.Seen, top: s.Top, ack: s.Ack, lost: s.Lost, reordered: s.Reordered, repeated: s.Repeated, jumps: s.Jumps}
+	if s.Seen != 0 { // each number not seen is one lost, until it comes late
+		out.lost = max(out.lost, uint32(bits.OnesCount64(^s.Seen)))
+	}
+	return out
 }

@@ -2,6 +2,7 @@ package track_test
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -516,4 +517,22 @@ func TestRestoreAdopts(t *testing.T) {
 		t.Errorf("adopted, saved and restored: %+v", k)
 	}
 	w.CheckEmpty()
+}
+
+// TestRestoreNumbers: no number that is saved makes counting go wrong.
+func TestRestoreNumbers(t *testing.T) {
+	w := tracktest.New(t)
+	call := w.Dial(w.Client, w.Server).OutCall(7, 9)
+	wantUp(t, call)
+	saved := w.Save()
+	saved.Serial = math.MaxUint64
+	saved.Calls[0].GRE[track.LAN].Seen = 1
+	saved.Calls[0].GRE[track.LAN].Top = 10
+	w.Restart(saved, 0)
+	g := tracktest.GRE{CallID: 9, HasSeq: true, Seq: 9, Payload: make([]byte, 40)}
+	wantPass(t, w.Send(track.LAN, g.Frame(w.Client, w.Server)), track.ReasonCall)
+	if got, _ := w.Find(call.Number); got.Lost > 63 {
+		t.Errorf("%d packets lost", got.Lost)
+	}
+	wantUp(t, call.Conn.OutCall(8, 10))
 }
