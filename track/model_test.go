@@ -128,6 +128,10 @@ func (m *model) request(s said) {
 	again := m.find(s.conn, false, func(had *modelCall) bool {
 		return had.outgoing == outgoing && had.pns == k.pns && had.has(s.from, s.own)
 	})
+	if again != nil && again.state == "aborting" { // its ID is used anew
+		m.end(func(gone *modelCall) bool { return gone == again })
+		again = nil
+	}
 	if again == nil {
 		m.calls = append(m.calls, k)
 	}
