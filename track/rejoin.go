@@ -44,7 +44,7 @@ func (l *Lane) rejoin(c *connection, f *Frame) bool {
 	case near(p.Seq, me.end) && near(p.Ack, peer.end):
 		l.catchUp(c, f)
 	default: // other ends, or the same two with another connection
-		l.takeAnother(c, &other.end)
+		l.takeAnother(c, f)
 	}
 	return true
 }
@@ -88,12 +88,18 @@ func (l *Lane) catchUp(c *connection, f *Frame) {
 	c.ends[other] = from.end
 	l.resume(c, l.side, f.Packet.Seq)
 	l.resume(c, other, from.end.end)
-	if from.octets.State() == stream.Reading && c.streams[other].State() != stream.Lost {
-		c.streams[other] = from.octets
-		l.readFrom(c, f, other, c.streams[other].Segment(l.t.buffers, from.end.end, nil))
-	} else {
+	l.readKept(c, f, &from)
+}
+
+// readKept reads what was kept of the other end's segments.
+func (l *Lane) readKept(c *connection, f *Frame, from *candidate) {
+	other := l.side.Other()
+	if from.octets.State() != stream.Reading || c.streams[other].State() == stream.Lost {
 		from.octets.Close(l.t.buffers)
+		return
 	}
+	c.streams[other] = from.octets
+	l.readFrom(c, f, other, c.streams[other].Segment(l.t.buffers, from.end.end, nil))
 }
 
 // resume makes a direction be read from position on, if it is read at all.
@@ -142,14 +148,17 @@ func (w *work) closeCandidates(c *connection) {
 }
 
 // takeAnother makes c the connection that its ends have now, which is not the
-// one that was saved.
-func (l *Lane) takeAnother(c *connection, peer *tcpEnd) {
-	end := *peer
-	end.scale, end.scales, end.agreed = 0, false, false
+// one that was saved. What the other end's candidate says is read now.
+func (l *Lane) takeAnother(c *connection, f *Frame) {
+	other := l.side.Other()
+	from := c.rejoining[other]
+	c.rejoining[other].octets = stream.Direction{}
+	from.end.scale, from.end.scales, from.end.agreed = 0, false, false
 	l.restart(c, c.opener)
 	c.phase, c.midway = pickedUp, true
-	c.ends[l.side.Other()] = end
+	c.ends[other] = from.end
 	l.confirm(c, "picked-up")
+	l.readKept(c, f, &from)
 }
 
 // resetAnew reports whether a reset, out of the saved window, answers a segment

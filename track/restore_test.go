@@ -536,3 +536,23 @@ func TestRestoreNumbers(t *testing.T) {
 	}
 	wantUp(t, call.Conn.OutCall(8, 10))
 }
+
+// TestRestoreAnotherReads: what the ends of another connection say first counts,
+// though it is not known for theirs before the second has spoken.
+func TestRestoreAnotherReads(t *testing.T) {
+	w := tracktest.New(t)
+	c := w.Dial(w.Client, w.Server)
+	before := c.OutCall(7, 9)
+	w.Restart(w.Save(), 0)
+	for i := range c.Ends {
+		c.Ends[i].Next += 1 << 28
+	}
+	for i := range c.Ends {
+		c.Ends[i].Got = c.Ends[1-i].Next
+	}
+	wantPass(t, c.Say(w.Client, tracktest.OutRequest(20)), track.ReasonControlOutOfWindow)
+	want(t, c.Say(w.Server, tracktest.OutReply(21, 20, okOut)), track.Expect, track.ReasonControl)
+	wantPass(t, w.GRE(w.Client, w.Server, 21), track.ReasonCall)
+	wantDown(t, before)
+	w.CheckEmpty()
+}
