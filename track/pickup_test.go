@@ -6,6 +6,7 @@ import (
 
 	"github.com/grewire/grewire/track"
 	"github.com/grewire/grewire/track/tracktest"
+	"github.com/grewire/grewire/track/wire"
 )
 
 // established is a connection that the tracker never saw open, with windows
@@ -54,6 +55,57 @@ func TestPickUp(t *testing.T) {
 		}
 		wantCalls(t, w, 10)
 	})
+}
+
+// TestMissedSegments: segments cross that the tracker does not see, as when they
+// go past a box that hangs. Once both ends have been heard of it follows again.
+func TestMissedSegments(t *testing.T) {
+	t.Run("SYN,ACK", func(t *testing.T) {
+		w := tracktest.New(t)
+		c := w.NewConn(w.Client, w.Server)
+		wantControl(t, c.Flags(w.Client, wire.SYN))
+		unseen(c, w.Server, 1)
+		if r := c.Say(w.Client, tracktest.EchoRequest(1)); r.Reason != track.ReasonControlOutOfWindow {
+			t.Errorf("an end that may not be there: %v", r.Reason)
+		}
+		wantControl(t, c.Say(w.Server, tracktest.EchoReply(1)))
+		call := c.OutCall(7, 9)
+		wantUp(t, call)
+		call.Disconnect()
+		wantDown(t, call)
+	})
+	t.Run("of both ends", func(t *testing.T) {
+		w := tracktest.New(t)
+		c := w.Dial(w.Client, w.Server)
+		before := c.OutCall(7, 9)
+		wantUp(t, before)
+		unseen(c, w.Client, 1000)
+		unseen(c, w.Server, 500)
+		c.Say(w.Client, tracktest.EchoRequest(1))
+		wantControl(t, c.Say(w.Server, tracktest.EchoReply(1)))
+		wantUp(t, before)
+		wantUp(t, c.OutCall(8, 10))
+		before.Disconnect()
+		wantDown(t, before)
+	})
+	t.Run("of one that speaks alone", func(t *testing.T) {
+		w := tracktest.New(t)
+		c := w.Dial(w.Client, w.Server)
+		unseen(c, w.Client, 1000)
+		unseen(c, w.Server, 500)
+		for id := range uint16(10) {
+			if r := c.Say(w.Client, tracktest.OutRequest(id)); r.Reason != track.ReasonControlOutOfWindow {
+				t.Errorf("segment %d of one end: %v", id, r.Reason)
+			}
+		}
+		wantCalls(t, w, 0)
+	})
+}
+
+// unseen has a host send octets that the tracker does not see.
+func unseen(c *tracktest.Conn, from *tracktest.Host, octets uint32) {
+	c.End(from).Next += octets
+	c.Peer(from).Got = c.End(from).Next
 }
 
 // TestEventsAreJSON marshals every kind of event that a life of a call has.

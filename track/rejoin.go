@@ -16,8 +16,8 @@ import (
 // with it, both are believed. Nobody who is on one side only, and does not see
 // the other end's segments, can make that happen, nor keep it from happening.
 
-// candidate is what one end of a restored connection has said that does not fit
-// what was saved.
+// candidate is what one end of a connection has said that does not fit what was
+// saved, or seen.
 type candidate struct {
 	end    tcpEnd
 	octets stream.Direction // of its segments, not read yet
@@ -49,6 +49,33 @@ func (l *Lane) rejoin(c *connection, f *Frame) bool {
 	return true
 }
 
+// overtake takes a segment that does not fit what is known of a live connection,
+// and reports whether it is to be taken like any other. Segments may have
+// crossed that nobody looked at: past the box, or lost before it saw them. As in
+// rejoin both ends have to say the same, each by a segment of its own, and what
+// they say has to be ahead of what was seen.
+func (l *Lane) overtake(c *connection, f *Frame) bool {
+	p := &f.Packet
+	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
+	other := &c.rejoining[l.side.Other()]
+	fits := sound(f) && agrees(me, &other.end, p)
+	switch {
+	case fits && c.phase == open && near(p.Seq, me.end) && near(p.Ack, peer.end):
+		if after(me.end, p.Seq) || after(peer.end, p.Ack) {
+			break // old ones, that come late
+		}
+		l.catchUp(c, f)
+		return true
+	case fits:
+		l.takeAnother(c, &other.end)
+		return true
+	case sound(f):
+		c.rejoining[l.side].propose(me, p)
+	}
+	f.decide(Forward, ReasonControlOutOfWindow)
+	return false
+}
+
 // near reports whether sequence numbers are no further apart than what a control
 // connection says while the box is away: all messages of a few calls a second.
 func near(a, b uint32) bool { return int32(a-b) < 1<<24 && int32(b-a) < 1<<24 }
@@ -57,16 +84,25 @@ func near(a, b uint32) bool { return int32(a-b) < 1<<24 && int32(b-a) < 1<<24 }
 func (l *Lane) propose(c *connection, f *Frame) {
 	p := &f.Packet
 	mine := &c.rejoining[l.side]
-	if !mine.end.known || p.Seq != mine.end.end {
+	if !mine.propose(&c.ends[l.side], p) {
 		mine.octets.Close(l.t.buffers)
-		mine.end = c.ends[l.side].unseen()
 	}
-	advance(&mine.end, &tcpEnd{}, p)
-	mine.end.fin = p.Flags&wire.FIN != 0
 	mine.octets.Keep(l.t.buffers, p.Seq, f.Data[p.Payload:p.End], l.t.buffers.Limit()/2)
 	if mine.octets.Holds() && c.holdsSince == 0 {
 		c.holdsSince = l.now
 	}
+}
+
+// propose takes a segment of the end into the candidate, or begins it anew. It
+// reports whether the segment follows the one before.
+func (n *candidate) propose(end *tcpEnd, p *wire.Packet) (follows bool) {
+	follows = n.end.known && p.Seq == n.end.end
+	if !follows {
+		n.end = end.unseen()
+	}
+	advance(&n.end, &tcpEnd{}, p)
+	n.end.fin = p.Flags&wire.FIN != 0
+	return follows
 }
 
 // unseen is an end of which only is known what goes for all of its connection.
@@ -80,7 +116,10 @@ func (l *Lane) catchUp(c *connection, f *Frame) {
 	other := l.side.Other()
 	from := c.rejoining[other]
 	c.rejoining[other].octets = stream.Direction{}
-	l.rejoined(c)
+	if c.stale() {
+		l.rejoined(c)
+	}
+	l.closeCandidates(c)
 	c.joined = [flow.Sides]bool{true, true}
 	l.missed(c)
 	c.ends[l.side] = c.ends[l.side].unseen()

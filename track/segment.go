@@ -203,7 +203,7 @@ func (l *Lane) established(c *connection, f *Frame) {
 	switch {
 	case c.phase == closed:
 		return
-	case c.phase == opening || !acks:
+	case !acks:
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return
 	case c.phase == pickedUp:
@@ -212,9 +212,10 @@ func (l *Lane) established(c *connection, f *Frame) {
 		if !l.rejoin(c, f) {
 			return
 		}
-	case !inWindow(me, peer, p):
-		f.decide(Forward, ReasonControlOutOfWindow)
-		return
+	case c.phase == opening || !inWindow(me, peer, p):
+		if !l.overtake(c, f) {
+			return
+		}
 	}
 	if !me.known {
 		me.unsummed = !sound(f)
