@@ -281,7 +281,8 @@ func (b *Bypass) Stop() error {
 }
 
 // Force begins or ends a bypass that somebody wants, until the machine starts
-// anew. A worker lets go by itself within a moment.
+// anew. A worker lets go by itself within a moment. A NIC that is gone is no
+// error: it is dealt with by the Attach that follows when it is back.
 func (b *Bypass) Force(on bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -294,7 +295,7 @@ func (b *Bypass) Force(on bool) error {
 	}
 	var errs []error
 	for side, name := range b.nics {
-		if err := b.promiscuous(track.Side(side), b.mayRedirect()); err != nil {
+		if err := b.promiscuous(track.Side(side), b.mayRedirect()); err != nil && !errors.As(err, &netlink.LinkNotFoundError{}) {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}

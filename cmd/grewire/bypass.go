@@ -9,6 +9,8 @@ import (
 	"net"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/grewire/grewire/bridge/bypass"
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/config"
@@ -130,17 +132,34 @@ func (sw *bypassSwitch) on(ctx context.Context) (err error) {
 		}
 	}
 	if !sw.running {
-		for _, side := range [...]track.Side{track.LAN, track.WAN} {
-			if err := sw.found.Attach(side); err != nil {
-				return err
-			}
+		if err := sw.attach(); err != nil {
+			return err
 		}
 	}
 	if err := sw.found.Force(true); err != nil {
 		return err
 	}
-	if !sw.wait(ctx, func(s bypass.SideStatus) bool { return s.Bypassing }) {
+	// While a NIC is gone frames go nowhere.
+	if !sw.wait(ctx, func(s, other bypass.SideStatus) bool { return s.Bypassing || !s.Attached || !other.Attached }) {
 		return errors.New("the box does not let go of the frames: grewire bypass status says of which; stop it")
+	}
+	return nil
+}
+
+// attach puts the programs on the NICs. One of them may be gone: the box puts
+// its program there when both are back.
+func (sw *bypassSwitch) attach() error {
+	var missing []error
+	for _, side := range [...]track.Side{track.LAN, track.WAN} {
+		err := sw.found.Attach(side)
+		if errors.As(err, &netlink.LinkNotFoundError{}) {
+			missing = append(missing, err)
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(missing) == len(sw.nics) {
+		return errors.Join(missing...)
 	}
 	return nil
 }
@@ -158,7 +177,7 @@ func (sw *bypassSwitch) off(ctx context.Context) error {
 		return err
 	}
 	// With fail = "open" a box that hangs stays out; the status says so.
-	sw.wait(ctx, func(s bypass.SideStatus) bool { return !s.Bypassing })
+	sw.wait(ctx, func(s, _ bypass.SideStatus) bool { return !s.Bypassing })
 	return nil
 }
 
@@ -169,7 +188,7 @@ const (
 )
 
 // wait waits until all sides are as they should be; not for long.
-func (sw *bypassSwitch) wait(ctx context.Context, is func(bypass.SideStatus) bool) bool {
+func (sw *bypassSwitch) wait(ctx context.Context, is func(s, other bypass.SideStatus) bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, switchPatience)
 	defer cancel()
 	ticker := time.NewTicker(switchInterval)
@@ -179,7 +198,7 @@ func (sw *bypassSwitch) wait(ctx context.Context, is func(bypass.SideStatus) boo
 		if err != nil {
 			return false
 		}
-		if is(s.Sides[sideNames[0]]) && is(s.Sides[sideNames[1]]) {
+		if lan, wan := s.Sides[sideNames[0]], s.Sides[sideNames[1]]; is(lan, wan) && is(wan, lan) {
 			return true
 		}
 		select {

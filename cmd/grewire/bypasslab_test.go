@@ -389,6 +389,35 @@ func TestLabBypassCommand(t *testing.T) {
 	b.silence()
 }
 
+// TestLabBypassOneNIC: the command works while a NIC is gone, with a box and
+// without.
+func TestLabBypassOneNIC(t *testing.T) {
+	b := newBypassLab(t, "closed")
+	b.start()
+	if err := b.top.Box.Delete(bridgetest.WANNIC); err != nil {
+		t.Fatal(err)
+	}
+	b.event("nic-gone (wan)")
+	forced := func(s bypassStatus) bool { return s.Forced && s.Sides["lan"].Attached && !s.Sides["wan"].Attached }
+	if s := b.bypass("on"); !s.Running || !forced(s) || !b.promiscuous() {
+		t.Errorf("bypass on with a box: %+v", s)
+	}
+	if s := b.bypass("off"); s.Forced || s.Bypassing() || b.promiscuous() {
+		t.Errorf("bypass off with a box: %+v", s)
+	}
+	b.process.Kill()
+	if s := b.bypass("on"); s.Running || !forced(s) || !b.promiscuous() {
+		t.Errorf("bypass on without a box: %+v", s)
+	}
+	if s := b.bypass("off"); s.Sides["lan"].Attached || s.Forced || b.promiscuous() {
+		t.Errorf("bypass off without a box: %+v", s)
+	}
+	if s := b.bypass("on"); !forced(s) || !b.promiscuous() { // now there is nothing of a box
+		t.Errorf("bypass on without a trace of a box: %+v", s)
+	}
+	b.bypass("off")
+}
+
 // TestLabNoBypass runs the box without the capabilities that kernel programs
 // need: closed works, with a warning; open is refused.
 func TestLabNoBypass(t *testing.T) {
