@@ -37,7 +37,7 @@ func (ns *Namespace) privateCommand(random, name string, args ...string) *exec.C
 
 // Report is what one end of a PPP link says about it.
 type Report struct {
-	Event     string `json:"event"` // "up", "pinged" or "end"
+	Event     string `json:"event"` // "up", "pinged", "asked" or "end"
 	Local     string `json:"local"` // its address in the tunnel
 	Peer      string `json:"peer"`
 	Sent      int    `json:"sent"`       // pings: ICMP echo requests through the tunnel

@@ -68,6 +68,11 @@ func TestCallAcrossBridge(t *testing.T) {
 	if pinged, err := client.Pinged(ctx); err != nil || pinged.Sent != pings || pinged.Answered != pings {
 		t.Errorf("Pinged = %+v, %v; want %d sent and answered", pinged, err, pings)
 	}
+	for range 2 {
+		if asked, err := client.Ask(ctx); err != nil || asked.Answered != pings {
+			t.Errorf("Ask = %+v, %v; want %d answered", asked, err, pings)
+		}
+	}
 	// The server's own pings cross too.
 	if reports, err := server.WaitReports(ctx, "pinged", 1); err != nil || reports[0].Answered != pings {
 		t.Errorf("the server's end reports %+v, %v; want %d answered", reports, err, pings)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -88,6 +89,18 @@ func (c *Client) Pinged(ctx context.Context) (Report, error) { return c.wait(ctx
 // Wait waits until the call has ended.
 func (c *Client) Wait(ctx context.Context) (Report, error) { return c.wait(ctx, "end") }
 
+// Ask asks a client that is Ready how its pings do right now.
+func (c *Client) Ask(ctx context.Context) (Report, error) {
+	had := len(eventReports(c.reports.String(), "asked"))
+	if err := c.process.Signal(syscall.SIGUSR1); err != nil {
+		return Report{}, fmt.Errorf("ask the pptp client: %w", err)
+	}
+	return c.waitNext(ctx, "asked", had)
+}
+
+// Done is closed when the client's process has ended.
+func (c *Client) Done() <-chan struct{} { return c.process.Done() }
+
 // Hangup ends the call with SIGTERM to pptp, which sends Call-Clear-Request
 // and closes the control connection, and waits for its end.
 func (c *Client) Hangup(ctx context.Context) (Report, error) {
@@ -112,16 +125,21 @@ func (c *Client) Kill() { c.process.Kill() }
 func (c *Client) Log() string { return c.process.Output() }
 
 func (c *Client) wait(ctx context.Context, event string) (Report, error) {
+	return c.waitNext(ctx, event, 0)
+}
+
+// waitNext waits until there is a report of the event behind the first ones.
+func (c *Client) waitNext(ctx context.Context, event string, first int) (Report, error) {
 	for {
 		text, more := c.reports.snapshot()
-		if r, found := findReport(text, event); found {
-			return r, nil
+		if r := eventReports(text, event); len(r) > first {
+			return r[first], nil
 		}
 		select {
 		case <-more:
 		case <-c.process.Done():
-			if r, found := findReport(c.reports.String(), event); found {
-				return r, nil
+			if r := eventReports(c.reports.String(), event); len(r) > first {
+				return r[first], nil
 			}
 			return Report{}, fmt.Errorf("pptp client ended before %q%s", event, c.process.out.tail())
 		case <-ctx.Done():
@@ -130,11 +148,7 @@ func (c *Client) wait(ctx context.Context, event string) (Report, error) {
 	}
 }
 
-func findReport(text, event string) (Report, bool) {
-	for _, r := range parseReports(text) {
-		if r.Event == event {
-			return r, true
-		}
-	}
-	return Report{}, false
+// eventReports are the reports of an event, oldest first.
+func eventReports(text, event string) []Report {
+	return slices.DeleteFunc(parseReports(text), func(r Report) bool { return r.Event != event })
 }

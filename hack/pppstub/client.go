@@ -31,12 +31,14 @@ func clientMain(args []string) error {
 	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGTERM, syscall.SIGINT)
-	return dial(flags.Args(), *plan, *wait, hangup)
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR1)
+	return dial(flags.Args(), *plan, *wait, hangup, asked)
 }
 
 // dial runs pptp and PPP over it until either ends, a hangup is asked for, or
 // PPP is not up in time.
-func dial(pptpArgs []string, plan pingPlan, wait time.Duration, hangup <-chan os.Signal) error {
+func dial(pptpArgs []string, plan pingPlan, wait time.Duration, hangup, asked <-chan os.Signal) error {
 	master, pptp, err := startPPTP(pptpArgs)
 	if err != nil {
 		return err
@@ -45,7 +47,7 @@ func dial(pptpArgs []string, plan pingPlan, wait time.Duration, hangup <-chan os
 
 	up, stop := make(chan struct{}), make(chan struct{})
 	write := writeReports(os.Stdout)
-	l := &line{session: newSession(deadlineWriter{master}, rand.Uint32()), plan: plan}
+	l := &line{session: newSession(deadlineWriter{master}, rand.Uint32()), plan: plan, asked: asked}
 	l.report = func(r report) {
 		if r.Event == "up" {
 			close(up)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type pingPlan struct {
 
 // report is a line of output.
 type report struct {
-	Event     string `json:"event"` // "up", "pinged" or "end"
+	Event     string `json:"event"` // "up", "pinged", "asked" or "end"
 	Local     string `json:"local,omitempty"`
 	Peer      string `json:"peer,omitempty"`
 	Sent      int    `json:"sent"`       // echo requests
@@ -36,6 +37,7 @@ type line struct {
 	frames  deframer
 	plan    pingPlan
 	report  func(report)
+	asked   <-chan os.Signal // "how is it?"; nil: nobody asks
 
 	wasUp, pinged bool
 	sent          int
@@ -55,6 +57,8 @@ func (l *line) run(input <-chan []byte, stop <-chan struct{}) {
 			}
 			l.frames.feed(octets, l.session.receive)
 		case <-tick.C:
+		case <-l.asked:
+			l.say("asked")
 		case <-stop:
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -46,11 +47,15 @@ func TestLine(t *testing.T) {
 		server.run(readChunks(slave), nil)
 		close(ended)
 	}()
-	stop := make(chan struct{})
+	stop, asked := make(chan struct{}), make(chan os.Signal, 1)
 	var reports []report
-	client := &line{session: newSession(deadlineWriter{master}, 1), plan: pingPlan{count: pings, sizes: []int{0, maxPing}, interval: time.Millisecond}}
+	client := &line{session: newSession(deadlineWriter{master}, 1), plan: pingPlan{count: pings, sizes: []int{0, maxPing}, interval: time.Millisecond}, asked: asked}
 	client.report = func(r report) {
-		if reports = append(reports, r); r.Event == "pinged" {
+		reports = append(reports, r)
+		switch r.Event {
+		case "pinged":
+			asked <- syscall.SIGUSR1
+		case "asked":
 			close(stop)
 		}
 	}
@@ -61,7 +66,7 @@ func TestLine(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the line did not end with its terminal")
 	}
-	if len(reports) != 2 || reports[0].Event != "up" || reports[1].Answered != pings || reports[1].Peer != "192.168.99.1" {
+	if len(reports) != 3 || reports[0].Event != "up" || reports[1].Answered != pings || reports[1].Peer != "192.168.99.1" || reports[2].Answered != pings {
 		t.Errorf("reports %+v", reports)
 	}
 }

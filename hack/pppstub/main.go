@@ -7,7 +7,7 @@
 // The client opens a pseudo-terminal, runs pptp on it, brings PPP up, sends
 // pings and waits for SIGTERM, at which it ends pptp. It writes one JSON
 // object per line to stdout: "up" when PPP is up, "pinged" when the pings are
-// done, "end" at the end.
+// done, "asked" at every SIGUSR1, "end" at the end.
 package main
 
 import (
