@@ -16,7 +16,7 @@ type Options struct {
 	// Open opens a NIC of the calling thread's network namespace.
 	Open func(name string) (Port, error)
 	// OnOpen is called whenever a NIC was opened, the first time and later,
-	// before a frame of it is received, in its network namespace. An error
+	// once its frames can be received, in its network namespace. An error
 	// keeps the box from starting; later it is logged, and OnOpen is called
 	// again with the next NIC. nil means that nobody asks.
 	OnOpen func(side track.Side, index int) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,6 +196,28 @@ func TestKeeperMTU(t *testing.T) {
 	l.expect("mtu-changed wan 1400")
 	l.wait("the port is asked", func() bool { return l.port("wan").mtuAsked() == asked+1 })
 	l.wait("that they differ is said", func() bool { return strings.Contains(l.log.String(), "its MTU is 1400, that of lan is 1500") })
+}
+
+// TestKeeperAttachesFirst: OnOpen, which leads frames past the box, is called
+// when their copies are to be had from the port.
+func TestKeeperAttachesFirst(t *testing.T) {
+	l := newFakeLab(t)
+	o := l.options()
+	var reopened atomic.Bool
+	o.OnOpen = func(side track.Side, index int) error {
+		if index == 9 {
+			if !l.attached(side)() {
+				t.Error("OnOpen is called before the port is attached")
+			}
+			reopened.Store(true)
+		}
+		return nil
+	}
+	l.run(o)
+	l.system.remove("wan", true)
+	l.expect("link-down wan", "nic-gone wan")
+	l.system.change(stateOf("wan", 9))
+	l.wait("open", reopened.Load)
 }
 
 // TestKeeperLaterRefusals: what keeps a NIC that was made anew out is said

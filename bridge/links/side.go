@@ -227,10 +227,12 @@ func (s *side) keepOpen(now time.Time, n nic.State) (again time.Time) {
 		return now.Add(retryInterval)
 	}
 	s.said = ""
+	// Attached first: who takes over after frames went past by what OnOpen sets
+	// up has to find their copies in the port.
+	s.port.Attach(port)
 	if err := s.keeper.options.OnOpen(s.side, s.told.Index); err != nil {
 		s.complain("opened, but not all is set up", err)
 	}
-	s.port.Attach(port)
 	s.keeper.log.Info("opened again", "nic", s.name)
 	return again
 }
