@@ -95,6 +95,23 @@ func TestAdoptOneCall(t *testing.T) {
 	wantEnded(t, w, "call-disconnect-notify")
 }
 
+// TestAdoptMissedReply: a call whose reply went past unseen, on a connection
+// that was seen from its beginning.
+func TestAdoptMissedReply(t *testing.T) {
+	w := tracktest.New(t, adopting)
+	c := w.Dial(w.Client, w.Server)
+	wantControl(t, c.Say(w.Client, tracktest.OutRequest(7)))
+	unseen(c, w.Server, 32)
+	wantControl(t, c.Say(w.Server, tracktest.EchoRequest(1))) // it waits behind the gap
+	wantControl(t, c.Say(w.Client, tracktest.EchoReply(1)))   // which this tells of
+	talk(t, c)
+	call := oldCall(w, w.Client, 7, w.Server, 9, 70_000)
+	call.adopted(t)
+	for from := range call.ends {
+		wantPass(t, call.send(from), track.ReasonCall)
+	}
+}
+
 // TestAdoptNothing are the cases in which nothing passes.
 func TestAdoptNothing(t *testing.T) {
 	tests := []struct {

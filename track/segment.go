@@ -257,7 +257,8 @@ func (l *Lane) pickUp(c *connection, f *Frame) {
 }
 
 // acknowledged tells the other direction what its receiver has. Octets that
-// went past unseen leave a gap that nothing will fill.
+// went past unseen leave a gap that nothing will fill, and calls may have been
+// agreed by them.
 func (l *Lane) acknowledged(c *connection, f *Frame) {
 	other := l.side.Other()
 	ack := f.Packet.Ack
@@ -266,6 +267,7 @@ func (l *Lane) acknowledged(c *connection, f *Frame) {
 	}
 	if c.streams[other].Acknowledged(l.t.buffers, ack) {
 		l.count(AnomalyMissedOctets)
+		c.midway = c.midway || c.session == pptp.SessionEstablished
 	}
 }
 
