@@ -67,7 +67,7 @@ func (l *Lane) overtake(c *connection, f *Frame) bool {
 		l.catchUp(c, f)
 		return true
 	case fits:
-		l.takeAnother(c, &other.end)
+		l.takeAnother(c, f)
 		return true
 	case sound(f):
 		c.rejoining[l.side].propose(me, p)
