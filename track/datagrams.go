@@ -9,15 +9,19 @@ type fragments struct {
 	waiting  datagramList // first fragment not there, by age
 	followed datagramList // first fragment there, by its age
 	refused  datagramList // first fragment there, and dropped
-	ofCalls  int          // how many of known are GRE of a call
+	ofCalls  int          // how many of followed are GRE of a call
 	spare    []*datagram
 	pen      pen
 }
 
 // datagramList is a queue of datagrams that any can leave.
-type datagramList struct{ head, tail *datagram }
+type datagramList struct {
+	head, tail *datagram
+	n          int
+}
 
 func (q *datagramList) push(d *datagram) {
+	q.n++
 	d.list, d.prev, d.next = q, q.tail, nil
 	if q.tail != nil {
 		q.tail.next = d
@@ -33,6 +37,7 @@ func (d *datagram) unlist() {
 	if q == nil {
 		return
 	}
+	q.n--
 	if d.prev != nil {
 		d.prev.next = d.next
 	} else {
@@ -50,16 +55,19 @@ func (s *fragments) init(l *Lane) {
 	*s = fragments{lane: l, known: make(map[flow.Key]*datagram)}
 }
 
-// start begins to know a datagram, or returns nil if the limit is reached, half
-// of which is for GRE of calls: anybody can make fragments of anything else.
-// Datagrams that are dropped anyway make room for others.
-func (s *fragments) start(key flow.Key, ofCall bool) *datagram {
+// start begins to know a datagram, or returns nil if the limit is reached.
+// Datagrams that are dropped anyway make room for others. Those of strangers,
+// which wait or pass and are no GRE of a call, have half of the room: anybody
+// can make them.
+func (s *fragments) start(key flow.Key, stranger bool) *datagram {
 	room := max(s.lane.settings.Limits.Fragments/flow.Sides, 1)
-	if len(s.known) >= room || !ofCall && len(s.known)-s.ofCalls >= max(room/2, 1) {
-		if s.refused.head == nil {
-			s.lane.limit("fragments")
-			return nil
-		}
+	full := len(s.known) >= room
+	crowded := stranger && s.waiting.n+s.followed.n-s.ofCalls >= max(room/2, 1)
+	if crowded || full && s.refused.head == nil {
+		s.lane.limit("fragments")
+		return nil
+	}
+	if full {
 		s.forget(s.refused.head)
 	}
 	var d *datagram

@@ -61,7 +61,7 @@ func (l *Lane) firstFragment(f *Frame) {
 		if !l.concerns(p) {
 			return
 		}
-		if d = l.fragments.start(key, f.ofCall()); d == nil {
+		if d = l.fragments.start(key, f.Verdict.Passes() && !f.ofCall()); d == nil {
 			return
 		}
 	}
@@ -185,7 +185,7 @@ func (l *Lane) controlFragment(f *Frame, d *datagram) {
 // hold keeps a fragment that came before the first of its datagram.
 func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
 	if d == nil {
-		if d = l.fragments.start(key, false); d != nil {
+		if d = l.fragments.start(key, true); d != nil {
 			l.fragments.wait(d)
 		}
 	}
