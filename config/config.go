@@ -56,6 +56,7 @@ type Policy struct {
 // Limits bounds every table and buffer. All count entries but HoldBytes.
 type Limits struct {
 	Connections        int `toml:"connections"`          // control connections, half-open ones included
+	ConnectionsPerHost int `toml:"connections_per_host"` // those of one client or server address, in each zone
 	Calls              int `toml:"calls"`                // calls in all
 	CallsPerConnection int `toml:"calls_per_connection"` // calls of one control connection
 	CallsPerHost       int `toml:"calls_per_host"`       // calls of one client or server address, in each zone
@@ -217,7 +218,7 @@ func Default() Config {
 			PPTP: Allow, StrictGRE: ActionCount, Adopt: AdoptOff,
 		},
 		Limits: Limits{
-			Connections: 16384, Calls: 65536, CallsPerConnection: 1024, CallsPerHost: 16384,
+			Connections: 16384, ConnectionsPerHost: 8192, Calls: 65536, CallsPerConnection: 1024, CallsPerHost: 16384,
 			Expectations: 131072, Fragments: 4096, HoldBytes: 8 << 20,
 		},
 		Timeouts: Timeouts{

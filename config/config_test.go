@@ -111,6 +111,7 @@ strict_gre = "drop"
 adopt = "live-control"
 [limits]
 connections = 1
+connections_per_host = 9
 calls = 2
 calls_per_connection = 3
 calls_per_host = 4
@@ -151,7 +152,7 @@ format = "text"
 			[]netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0")},
 			ActionDrop, AdoptLiveControl,
 		},
-		Limits: Limits{1, 2, 3, 4, 5, 6, 4096},
+		Limits: Limits{1, 9, 2, 3, 4, 5, 6, 4096},
 		Timeouts: Timeouts{
 			time.Second, 2 * time.Second, 3 * time.Minute, 4 * time.Hour,
 			90 * time.Second, 6 * time.Second, 7 * time.Second,

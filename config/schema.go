@@ -34,6 +34,7 @@ func (c *Config) schema() table {
 		},
 		"limits": table{
 			"connections":          integer(&l.Connections, 1, 1<<20, memoryGrows),
+			"connections_per_host": integer(&l.ConnectionsPerHost, 1, 1<<20, memoryGrows),
 			"calls":                integer(&l.Calls, 1, 1<<20, memoryGrows),
 			"calls_per_connection": integer(&l.CallsPerConnection, 1, 1<<16, "call IDs have 16 bits"),
 			"calls_per_host":       integer(&l.CallsPerHost, 1, 1<<20, memoryGrows),

@@ -204,8 +204,8 @@ func (w *work) greSeen(key *flow.Key, e *keyEntry) {
 	}
 }
 
-// hostUse counts the calls of a host, as client and as server alike.
-type hostUse struct{ calls uint32 }
+// hostUse counts what a host has, as client and as server alike.
+type hostUse struct{ calls, connections uint32 }
 
 func hostKey(addr wire.Addr, zone wire.Zone) flow.Key {
 	return flow.Key{Kind: flow.HostKey, Src: addr, Zone: zone}
@@ -251,8 +251,41 @@ func (t *Tracker) releaseHost(c *connection, side Side) {
 	s := t.hosts.Lock(hash)
 	defer s.Unlock()
 	if use := s.Find(hash, &key); use != nil {
-		if use.calls--; use.calls == 0 {
+		if use.calls--; *use == (hostUse{}) {
 			s.Delete(hash, &key)
 		}
+	}
+}
+
+// hasRoom reports whether both ends of a new connection may have one more.
+func (w *work) hasRoom(k *flow.Key) bool {
+	limit := w.settings.Limits.ConnectionsPerHost
+	return limit == 0 || w.t.connectionsOf(k.Src, k.Zone) < limit && w.t.connectionsOf(k.Dst, k.Zone) < limit
+}
+
+// connectionsOf returns how many confirmed connections a host has.
+func (t *Tracker) connectionsOf(addr wire.Addr, zone wire.Zone) int {
+	key := hostKey(addr, zone)
+	hash := t.hosts.Hash(&key)
+	s := t.hosts.Lock(hash)
+	defer s.Unlock()
+	if use := s.Find(hash, &key); use != nil {
+		return int(use.connections)
+	}
+	return 0
+}
+
+// countConfirmed adds n, 1 or -1, to the confirmed connections of both ends of c.
+func (t *Tracker) countConfirmed(c *connection, n int) {
+	for _, side := range [...]Side{LAN, WAN} {
+		key := hostKey(c.addr(side), c.key.Zone)
+		hash := t.hosts.Hash(&key)
+		s := t.hosts.Lock(hash)
+		if use, _ := s.Insert(hash, &key); use != nil {
+			if use.connections += uint32(n); *use == (hostUse{}) {
+				s.Delete(hash, &key)
+			}
+		}
+		s.Unlock()
 	}
 }

@@ -172,6 +172,10 @@ func (t *Tracker) leave(hash uint64, k *flow.Key) {
 // create makes a connection, or returns nil if the limit is reached. The
 // caller holds the lock of hash.
 func (w *work) create(hash uint64, k *flow.Key) *connection {
+	if !w.hasRoom(k) {
+		w.limit("connections_per_host")
+		return nil
+	}
 	r := w.t.connections.get(w.settings.Limits.Connections)
 	if r == 0 {
 		w.limit("connections")
@@ -206,6 +210,7 @@ func (t *Tracker) enterConfirmed(c *connection) {
 	k := confirmed(c.key)
 	t.enter(t.controls.Hash(&k), &k, c.self)
 	t.countZones(c.key, 1)
+	t.countConfirmed(c, 1)
 }
 
 // unconfirm takes back what confirm entered.
@@ -213,6 +218,7 @@ func (w *work) unconfirm(c *connection) {
 	k := confirmed(c.key)
 	w.t.leave(w.t.controls.Hash(&k), &k)
 	w.t.countZones(c.key, -1)
+	w.t.countConfirmed(c, -1)
 }
 
 // remove forgets a connection. Its calls have ended.

@@ -17,7 +17,7 @@
 //	connections  TCP state, two streams, the session, three lists of calls
 //	calls        kind, state, IDs, deadline
 //	keymap       (side, zone, source, destination, call ID) -> direction of a call
-//	hosts        (zone, address) -> number of calls
+//	hosts        (zone, address) -> number of calls and confirmed connections
 //	pairs        (zone, LAN address, WAN address) -> connection that adopts
 //
 // The key map is what GRE goes by. An agreed call has two entries, one per

@@ -35,7 +35,10 @@ type Policy struct {
 // Limits bounds every table and buffer. All are counts of entries but
 // HoldBytes.
 type Limits struct {
-	Connections        int // control connections, half-open ones included
+	Connections int // control connections, half-open ones included
+	// ConnectionsPerHost is how many confirmed control connections a client or
+	// a server address has, in each zone; 0 means no limit of its own.
+	ConnectionsPerHost int
 	Calls              int
 	CallsPerConnection int
 	CallsPerHost       int // per client and per server address, in each zone
@@ -70,7 +73,7 @@ func DefaultOptions() Options {
 	return Options{
 		Policy: Policy{GREv0: ActDrop, Other: ActForward, StrictGRE: ActCount},
 		Limits: Limits{
-			Connections: 16384, Calls: 65536, CallsPerConnection: 1024, CallsPerHost: 16384,
+			Connections: 16384, ConnectionsPerHost: 8192, Calls: 65536, CallsPerConnection: 1024, CallsPerHost: 16384,
 			Expectations: 131072, Fragments: 4096, HoldBytes: 8 << 20,
 		},
 		Timeouts: Timeouts{

@@ -74,6 +74,10 @@ func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
 	if r.t.find(hash, &key) != nil || !r.settings.allows(&key, s.Client) {
 		return
 	}
+	if !r.hasRoom(&key) {
+		r.limit("connections_per_host")
+		return
+	}
 	at := r.t.connections.get(r.settings.Limits.Connections)
 	if at == 0 {
 		r.limit("connections")

@@ -218,6 +218,20 @@ func TestScenario095_Caps(t *testing.T) {
 			wantUp(t, c.OutCall(4, 14), two)
 		})
 	}
+	t.Run("connections_per_host", func(t *testing.T) {
+		w := tracktest.New(t, func(o *track.Options) { o.Limits.ConnectionsPerHost = 2 })
+		servers := []*tracktest.Host{w.Server, tracktest.NewHost(track.WAN, "198.51.100.9"), tracktest.NewHost(track.WAN, "198.51.100.10")}
+		one, two := w.Dial(w.Client, servers[0]).OutCall(1, 11), w.Dial(w.Client, servers[1]).OutCall(2, 12)
+		w.Events()
+		wantPass(t, w.NewConn(w.Client, servers[2]).Flags(w.Client, wire.SYN), track.ReasonControlUntracked)
+		if reached := eventsOf(w, track.EventLimitReached); len(reached) != 1 || reached[0].Cause != "connections_per_host" {
+			t.Errorf("limits reached: %+v, want connections_per_host once", reached)
+		}
+		other := w.Dial(tracktest.NewHost(track.LAN, "192.0.2.99"), servers[2]).OutCall(3, 13)
+		wantUp(t, one, two, other)
+		one.Conn.Close()
+		wantUp(t, w.Dial(w.Client, servers[2]).OutCall(4, 14), two, other)
+	})
 	t.Run("connections", func(t *testing.T) {
 		w := tracktest.New(t, func(o *track.Options) { o.Limits.Connections = 1 })
 		call := w.Dial(w.Client, w.Server).OutCall(1, 11)

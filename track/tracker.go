@@ -64,7 +64,7 @@ func (t *Tracker) lock(hash uint64) *connectionLock {
 func New(o Options) *Tracker {
 	t := &Tracker{
 		made:        o.Limits,
-		hosts:       flow.NewTable[hostUse](o.Limits.Calls+o.Limits.Connections, o.Seed),
+		hosts:       flow.NewTable[hostUse](o.Limits.Connections+max(o.Limits.Calls, o.Limits.Connections), o.Seed),
 		controls:    flow.NewTable[ref](3*o.Limits.Connections, o.Seed),
 		connections: newSlab[connection](o.Limits.Connections),
 		calls:       newSlab[call](o.Limits.Calls),
