@@ -159,7 +159,10 @@ func (l *faultLab) startBox() {
 		}
 	}
 	l.configure(goodConfig)
-	l.start()
+	var err error
+	l.process, err = l.top.Box.Start("env", "GODEBUG=gctrace=1", l.binary, "run", "-config", l.config)
+	l.must(err)
+	l.waitFor("carrying frames")
 	l.box = boxRuns
 	l.total.lives++
 	if strings.Contains(l.process.Output(), "state-refused") {

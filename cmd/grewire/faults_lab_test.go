@@ -52,6 +52,8 @@ type faultLab struct {
 type faultTotals struct {
 	lives, healed int
 	frames        uint64
+	collections   int    // of the heap
+	alive         uint64 // MiB at one of them, at most
 	reasons       map[string]uint64
 	events        map[string]int
 }
@@ -341,5 +343,5 @@ func (l *faultLab) report() {
 	}
 	l.t.Logf("%d faults and mends: %s", sum, strings.Join(all, ", "))
 	l.t.Logf("%d lives of the box, mended %d times; %d frames: %v", l.total.lives, l.total.healed, l.total.frames, l.total.reasons)
-	l.t.Logf("events: %v", l.total.events)
+	l.t.Logf("events: %v; %d MiB of the heap alive at most, in %d collections", l.total.events, l.total.alive, l.total.collections)
 }
