@@ -3,7 +3,8 @@ package bypass
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ const StaleAfter = 100 * time.Millisecond
 // It is safe for concurrent use, until it is closed.
 type Bypass struct {
 	nics   [2]string
+	record record
+	log    *slog.Logger
 	clock  clock
 	guards [2]*guard
 
@@ -34,15 +37,25 @@ type Bypass struct {
 	page     page
 }
 
-// Find returns what an earlier Open left on NICs of the calling thread's
-// network namespace, by side; nil if neither has anything. A NIC that is gone
-// has nothing.
-func Find(nics [2]string) (*Bypass, error) {
+// Options say where a bypass is.
+type Options struct {
+	NICs [2]string // names, by side, in the calling thread's network namespace
+	// Record is a file in which processes note what they leave on NICs, for one
+	// that may not look (see Permissions in the package comment); "" means none.
+	// Only the user of a box, or root, may be able to write in its directory.
+	Record string
+	// Log is told when the record cannot be kept; nil means nobody.
+	Log *slog.Logger
+}
+
+// Find returns what an earlier Open left on the NICs; nil if neither has
+// anything. A NIC that is gone has nothing.
+func Find(o Options) (*Bypass, error) {
 	spec, err := loadKernel()
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range nics {
+	for _, name := range o.NICs {
 		index, err := indexOf(name)
 		if errors.As(err, &netlink.LinkNotFoundError{}) {
 			continue
@@ -55,23 +68,23 @@ func Find(nics [2]string) (*Bypass, error) {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		if maps != nil {
-			return newBypass(nics, maps)
+			return newBypass(o, maps)
 		}
 	}
 	return nil, nil
 }
 
-// Open returns the bypass of two NICs, by side: the one that is on them
-// already, or a new one. Attach puts it in place. Whether frames go past a box
-// whose workers are missing is set by open, which takes effect at once.
-func Open(nics [2]string, open bool) (*Bypass, error) {
-	b, err := Find(nics)
+// Open returns the bypass of two NICs: the one that is on them already, or a
+// new one. Attach puts it in place. Whether frames go past a box whose workers
+// are missing is set by open, which takes effect at once.
+func Open(o Options, open bool) (*Bypass, error) {
+	b, err := Find(o)
 	unknown := errors.Is(err, unix.EPERM) // see Permissions in the package comment
 	if err != nil && !unknown {
 		return nil, err
 	}
 	if b == nil {
-		if b, err = create(nics, unknown); err != nil {
+		if b, err = create(o, unknown); err != nil {
 			return nil, err
 		}
 	}
@@ -85,18 +98,18 @@ func Open(nics [2]string, open bool) (*Bypass, error) {
 // create makes a new state. Its workers count as there, until they had time to
 // start; unless it is unknown what an earlier box left: then frames may go past
 // right now, and the workers must find that they have missed them.
-func create(nics [2]string, unknown bool) (*Bypass, error) {
+func create(o Options, unknown bool) (*Bypass, error) {
 	var objects kernelObjects
 	if err := loadKernelObjects(&objects, nil); err != nil {
 		return nil, explain(err)
 	}
-	b, err := newBypass(nics, &objects.kernelMaps)
+	b, err := newBypass(o, &objects.kernelMaps)
 	if err != nil {
 		return nil, errors.Join(err, objects.kernelPrograms.Close())
 	}
 	b.programs = &objects.kernelPrograms
 	if unknown {
-		atomic.StoreUint64(&b.page.Ended, b.clock.now())
+		b.inherit()
 		return b, nil
 	}
 	for _, g := range b.guards {
@@ -105,12 +118,15 @@ func create(nics [2]string, unknown bool) (*Bypass, error) {
 	return b, nil
 }
 
-func newBypass(nics [2]string, maps *kernelMaps) (*Bypass, error) {
+func newBypass(o Options, maps *kernelMaps) (*Bypass, error) {
 	shared, err := mapPage(maps.GrewireState)
 	if err != nil {
 		return nil, errors.Join(err, maps.Close())
 	}
-	b := &Bypass{nics: nics, clock: newClock(), maps: maps, page: shared}
+	b := &Bypass{nics: o.NICs, record: record{o.Record}, log: o.Log, clock: newClock(), maps: maps, page: shared}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
 	for side := range b.guards {
 		b.guards[side] = &guard{state: shared.kernelState, side: &shared.Sides[side], now: b.clock.now}
 	}
@@ -149,7 +165,7 @@ func (b *Bypass) attach(side track.Side) error {
 		return err
 	}
 	for _, hook := range hooks {
-		if err := put(b.program(side, hook), index, hook); err != nil {
+		if err := b.put(b.program(side, hook), index, hook); err != nil {
 			return err
 		}
 	}
@@ -183,50 +199,44 @@ func (b *Bypass) load() error {
 	return nil
 }
 
-// put attaches a program in place of those that an earlier box left, or before
-// all others: the host has no business with the frames, so its programs have
-// none either.
-func put(program *ebpf.Program, ifindex int, hook ebpf.AttachType) error {
-	old, err := attached(ifindex, hook)
-	if err != nil && !errors.Is(err, unix.EPERM) {
+// put attaches a program before all others: the host has no business with the
+// frames, so its programs have none either. Those that an earlier box left go:
+// the first of them, which decides until then, last.
+func (b *Bypass) put(program *ebpf.Program, ifindex int, hook ebpf.AttachType) error {
+	id, err := idOf(program)
+	if err != nil {
 		return err
 	}
-	defer closePrograms(old)
-	options := link.RawAttachProgramOptions{Target: ifindex, Program: program, Attach: hook, Anchor: link.Head()}
-	if len(old) > 0 {
-		if sameProgram(program, old[0]) {
-			return nil
+	b.remember(id)
+	all, err := b.attached(ifindex, hook)
+	if err != nil {
+		return err
+	}
+	old := without(all, []ebpf.ProgramID{id})
+	if len(old) > 1 {
+		if err := b.take(old[1:], ifindex, hook); err != nil {
+			return err
 		}
-		options.Anchor = link.ReplaceProgram(old[0])
-		old = old[1:]
+		old = old[:1]
 	}
-	if err := link.RawAttachProgram(options); err != nil {
-		return explain(err)
+	if !slices.Contains(all, id) {
+		err := link.RawAttachProgram(link.RawAttachProgramOptions{Target: ifindex, Program: program, Attach: hook, Anchor: link.Head()})
+		if err != nil {
+			return explain(err)
+		}
 	}
-	return take(old, ifindex, hook)
-}
-
-func sameProgram(a, b *ebpf.Program) bool {
-	ia, errA := a.Info()
-	ib, errB := b.Info()
-	if errors.Join(errA, errB) != nil {
-		return false
-	}
-	idA, _ := ia.ID()
-	idB, _ := ib.ID()
-	return idA == idB
+	return b.take(old, ifindex, hook)
 }
 
 // take detaches programs.
-func take(programs []*ebpf.Program, ifindex int, hook ebpf.AttachType) error {
-	var errs []error
-	for _, p := range programs {
-		err := link.RawDetachProgram(link.RawDetachProgramOptions{Target: ifindex, Program: p, Attach: hook})
-		if !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
+func (b *Bypass) take(programs []ebpf.ProgramID, ifindex int, hook ebpf.AttachType) error {
+	for _, id := range programs {
+		if err := detachID(id, ifindex, hook); err != nil {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	b.forget(programs)
+	return nil
 }
 
 // Detach takes the programs from both NICs, and promiscuous mode where it was
@@ -241,6 +251,7 @@ func (b *Bypass) Detach() error {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}
+	b.remember()
 	return errors.Join(errs...)
 }
 
@@ -251,23 +262,12 @@ func (b *Bypass) detach(side track.Side) error {
 	}
 	errs := []error{b.promiscuous(side, false)}
 	for _, hook := range hooks {
-		errs = append(errs, b.clear(side, index, hook))
+		programs, err := b.attached(index, hook)
+		errs = append(errs, err, b.take(programs, index, hook))
 	}
 	atomic.StoreUint32(&b.page.Sides[side].Nic, 0)
 	atomic.StoreUint32(&b.page.Sides[side.Other()].Peer, 0)
 	return errors.Join(errs...)
-}
-
-// clear takes the programs of this package from a hook; those that this process
-// put there it can detach without a look (see Permissions in the package
-// comment).
-func (b *Bypass) clear(side track.Side, index int, hook ebpf.AttachType) error {
-	programs, err := attached(index, hook)
-	if errors.Is(err, unix.EPERM) && b.programs != nil {
-		return take([]*ebpf.Program{b.program(side, hook)}, index, hook)
-	}
-	defer closePrograms(programs)
-	return errors.Join(err, take(programs, index, hook))
 }
 
 // Stop ends the work of a box that stops in good order. With open, or while a
@@ -299,6 +299,7 @@ func (b *Bypass) Force(on bool) error {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}
+	b.remember()
 	return errors.Join(errs...)
 }
 

@@ -31,8 +31,15 @@
 //
 // Attaching needs CAP_BPF and CAP_NET_ADMIN. Looking at what is attached
 // already (Find; Open on NICs that have programs) needs CAP_SYS_ADMIN as well,
-// as bpf(2) has it for BPF_PROG_GET_FD_BY_ID; without it the programs of an
-// earlier box stay where they are, behind the new ones, which decide.
+// as bpf(2) has it for BPF_PROG_GET_FD_BY_ID and BPF_MAP_GET_FD_BY_ID. A box
+// without it has new programs and a new state, puts them before those of an
+// earlier one, and detaches these: the kernel lists the IDs of what is attached
+// to anybody, and takes away what is at a place in the list without seeing a
+// file descriptor of it. Which of them are this package's, whether somebody
+// wants a bypass, and which NICs were made promiscuous for it, says the record
+// (Options): every process, whatever it may do, notes that there. No program
+// that is not in the record, or has another name, is ever detached. Counters
+// and the times of a bypass begin anew with the state.
 package bypass
 
 //go:generate go tool bpf2go -tags linux -cflags "-O2 -g -Wall -Werror -mcpu=v3 $BPF_CFLAGS" -type state -type side -type count kernel bypass.c

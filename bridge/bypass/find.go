@@ -17,39 +17,57 @@ var hooks = [...]ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
 // names are the programs' names, as bpftool shows them too.
 var names = []string{kernelProgGrewireLan, kernelProgGrewireWan, kernelProgGrewireToLan, kernelProgGrewireToWan}
 
-// attached returns the programs of this package that a NIC has at a hook, in
-// their order, to be closed by the caller.
-func attached(ifindex int, hook ebpf.AttachType) ([]*ebpf.Program, error) {
+// attached returns the IDs of this package's programs that a NIC has at a hook,
+// in their order: those that known has, and, if this process may look, those
+// that have the names of this package's.
+func attached(ifindex int, hook ebpf.AttachType, known []ebpf.ProgramID) (ours []ebpf.ProgramID, err error) {
 	query, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: hook})
 	if err != nil {
 		return nil, explain(err)
 	}
-	var ours []*ebpf.Program
 	for _, p := range query.Programs {
-		program, err := ebpf.NewProgramFromID(p.ID)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // detached meanwhile
-		case err != nil:
-			closePrograms(ours)
-			return nil, fmt.Errorf("look at the program %d: %w", p.ID, err)
-		case isOurs(program):
-			ours = append(ours, program)
-		default:
-			program.Close()
+		is := slices.Contains(known, p.ID)
+		if !is {
+			program, err := look(p.ID)
+			if err != nil && !errors.Is(err, unix.EPERM) {
+				return nil, err
+			}
+			if is = program != nil; is {
+				program.Close()
+			}
+		}
+		if is {
+			ours = append(ours, p.ID)
 		}
 	}
 	return ours, nil
 }
 
-func isOurs(p *ebpf.Program) bool {
-	info, err := p.Info()
-	return err == nil && slices.Contains(names, info.Name)
+// look returns the program of this package that has an ID, to be closed by the
+// caller; nil if that is another's, or detached meanwhile.
+func look(id ebpf.ProgramID) (*ebpf.Program, error) {
+	program, err := ebpf.NewProgramFromID(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the program %d: %w", id, err)
+	}
+	if info, err := program.Info(); err != nil || !slices.Contains(names, info.Name) {
+		program.Close()
+		return nil, nil
+	}
+	return program, nil
 }
 
-func closePrograms(programs []*ebpf.Program) {
-	for _, p := range programs {
-		p.Close()
+// idOf returns the ID of a program of this process.
+func idOf(p *ebpf.Program) (ebpf.ProgramID, error) {
+	info, err := p.Info()
+	if err != nil {
+		return 0, fmt.Errorf("look at the program %s: %w", p, err)
 	}
+	id, _ := info.ID() // every kernel that has TCX says it
+	return id, nil
 }
 
 // mapsOf returns the maps that a program uses; nil if they are of another
@@ -86,13 +104,21 @@ func mapsOf(p *ebpf.Program, spec *ebpf.CollectionSpec) (*kernelMaps, error) {
 // leftOver returns the maps of the first program of this package that a NIC
 // has, nil if there is none.
 func leftOver(ifindex int, spec *ebpf.CollectionSpec) (*kernelMaps, error) {
-	programs, err := attached(ifindex, ebpf.AttachTCXIngress)
+	query, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: ebpf.AttachTCXIngress})
 	if err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
-	defer closePrograms(programs)
-	for _, p := range programs {
-		if maps, err := mapsOf(p, spec); maps != nil || err != nil {
+	for _, p := range query.Programs {
+		program, err := look(p.ID)
+		if err != nil {
+			return nil, err
+		}
+		if program == nil {
+			continue
+		}
+		maps, err := mapsOf(program, spec)
+		program.Close()
+		if maps != nil || err != nil {
 			return maps, err
 		}
 	}
@@ -110,6 +136,8 @@ func explain(err error) error {
 		return fmt.Errorf("%w: missing CAP_BPF or CAP_NET_ADMIN (%w)", ErrUnavailable, err)
 	case errors.Is(err, ebpf.ErrNotSupported), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf("%w: the kernel has no TCX, which came with Linux 6.6 and needs CONFIG_NET_XGRESS (%w)", ErrUnavailable, err)
+	case errors.Is(err, unix.ERANGE):
+		return fmt.Errorf("%w: the NIC has as many tc programs as the kernel allows; `grewire bypass off` as root takes those of earlier boxes away (%w)", ErrUnavailable, err)
 	case errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("%w: the kernel was built without CONFIG_BPF_SYSCALL (%w)", ErrUnavailable, err)
 	}

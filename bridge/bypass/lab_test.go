@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/bridge/afpacket"
 	"github.com/grewire/grewire/bridge/bridgetest"
@@ -18,7 +20,10 @@ import (
 
 const patience = 20 * time.Second
 
-var nics = [2]string{track.LAN: bridgetest.LANNIC, track.WAN: bridgetest.WANNIC}
+var (
+	nics = [2]string{track.LAN: bridgetest.LANNIC, track.WAN: bridgetest.WANNIC}
+	here = bypass.Options{NICs: nics}
+)
 
 // lab is a box in this process, between two hosts.
 type lab struct {
@@ -51,7 +56,7 @@ func (l *lab) inBox(f func() error) {
 func (l *lab) attach(open bool) {
 	l.t.Helper()
 	l.inBox(func() (err error) {
-		if l.bypass, err = bypass.Open(nics, open); err != nil {
+		if l.bypass, err = bypass.Open(here, open); err != nil {
 			return err
 		}
 		if err = l.bypass.Attach(track.LAN); err != nil {
@@ -268,4 +273,22 @@ func (l *lab) connects(to string) bool {
 		}
 		return err
 	}) == nil
+}
+
+func indexOf(name string) (int, error) {
+	nic, err := net.InterfaceByName(name)
+	if err != nil {
+		return 0, err
+	}
+	return nic.Index, nil
+}
+
+// promiscuous tells whether the NIC of the LAN side was set so.
+func (l *lab) promiscuous() bool {
+	l.t.Helper()
+	nic, err := l.top.Box.Netlink().LinkByName(bridgetest.LANNIC)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return nic.Attrs().RawFlags&unix.IFF_PROMISC != 0
 }

@@ -184,7 +184,7 @@ func TestStopAndStart(t *testing.T) {
 func (l *lab) find() (found bool, err error) {
 	l.inBox(func() error {
 		var b *bypass.Bypass
-		if b, err = bypass.Find(nics); b != nil {
+		if b, err = bypass.Find(here); b != nil {
 			found = true
 			return b.Close()
 		}

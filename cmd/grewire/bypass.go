@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -53,7 +56,7 @@ func (p *program) bypass(ctx context.Context, args []string) int {
 	if err != nil {
 		return p.misconfigured("bypass", err)
 	}
-	status, err := switchBypass(ctx, conf, act)
+	status, err := p.switchBypass(ctx, conf, act)
 	if err != nil {
 		return p.failed("bypass", err)
 	}
@@ -65,17 +68,18 @@ func (p *program) bypass(ctx context.Context, args []string) int {
 
 // bypassSwitch is what the command works on.
 type bypassSwitch struct {
-	nics    [2]string
+	options bypass.Options
 	open    bool           // by the configuration
 	running bool           // a box has the NICs
 	found   *bypass.Bypass // nil if there is nothing on the NICs
 }
 
-func switchBypass(ctx context.Context, conf *config.Config, act func(*bypassSwitch, context.Context) error) (s bypassStatus, err error) {
-	sw := &bypassSwitch{nics: bypassNICs(conf), open: conf.Bridge.Fail == config.FailOpen}
+func (p *program) switchBypass(ctx context.Context, conf *config.Config, act func(*bypassSwitch, context.Context) error) (s bypassStatus, err error) {
+	log := newLogger(p.err, config.FormatText, slog.LevelInfo)
+	sw := &bypassSwitch{options: bypassOptions(conf, log), open: conf.Bridge.Fail == config.FailOpen}
 	release := sw.claim() // no box may start meanwhile
 	defer release()
-	if sw.found, err = bypass.Find(sw.nics); err != nil {
+	if sw.found, err = bypass.Find(sw.options); err != nil {
 		return s, err
 	}
 	err = act(sw, ctx)
@@ -89,6 +93,12 @@ func switchBypass(ctx context.Context, conf *config.Config, act func(*bypassSwit
 	return s, errors.Join(err, sw.found.Close())
 }
 
+// bypassOptions: the record is beside the control socket, which every box has.
+func bypassOptions(conf *config.Config, log *slog.Logger) bypass.Options {
+	socket := conf.Status.Socket
+	return bypass.Options{NICs: bypassNICs(conf), Record: strings.TrimSuffix(socket, filepath.Ext(socket)) + ".bypass", Log: log}
+}
+
 func bypassNICs(conf *config.Config) [2]string {
 	return [2]string{track.LAN: conf.Bridge.LAN, track.WAN: conf.Bridge.WAN}
 }
@@ -96,7 +106,7 @@ func bypassNICs(conf *config.Config) [2]string {
 // claim takes the NICs, or finds out that a box has them.
 func (sw *bypassSwitch) claim() (release func()) {
 	var claims []*nic.Claim
-	for _, name := range sw.nics {
+	for _, name := range sw.options.NICs {
 		if _, err := net.InterfaceByName(name); err != nil {
 			continue // gone: whoever has the other one is the box
 		}
@@ -116,7 +126,7 @@ func (sw *bypassSwitch) claim() (release func()) {
 // nothing is the status of NICs that have nothing on them.
 func (sw *bypassSwitch) nothing(conf *config.Config) bypassStatus {
 	s := bypassStatus{Running: sw.running, Status: bypass.Status{Fail: string(conf.Bridge.Fail), Sides: make(map[string]bypass.SideStatus)}}
-	for side, name := range sw.nics {
+	for side, name := range sw.options.NICs {
 		s.Sides[track.Side(side).String()] = bypass.SideStatus{NIC: name}
 	}
 	return s
@@ -127,7 +137,7 @@ func (sw *bypassSwitch) on(ctx context.Context) (err error) {
 	case sw.found == nil && sw.running:
 		return errors.New("the box that runs here has no bypass; its log says why")
 	case sw.found == nil:
-		if sw.found, err = bypass.Open(sw.nics, sw.open); err != nil {
+		if sw.found, err = bypass.Open(sw.options, sw.open); err != nil {
 			return err
 		}
 	}

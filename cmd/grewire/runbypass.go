@@ -19,7 +19,7 @@ import (
 // them a box runs that fails closed, and says so; one that is to fail open does
 // not.
 func (b *runningBox) openBypass() (err error) {
-	if b.bypass, err = bypass.Open(bypassNICs(b.conf), b.conf.Bridge.Fail == config.FailOpen); err != nil {
+	if b.bypass, err = bypass.Open(bypassOptions(b.conf, b.log), b.conf.Bridge.Fail == config.FailOpen); err != nil {
 		return b.withoutBypass(err)
 	}
 	b.tellBypass()
