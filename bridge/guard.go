@@ -25,6 +25,11 @@ type Guard interface {
 	Release()
 }
 
+// SocketMark is the SO_MARK (socket(7)) of the sockets that send a box's
+// frames: the kernel programs let no other leave by the NICs, so that the host
+// says nothing of its own there. It ends with the frame's way through this host.
+const SocketMark = 0x67726577
+
 const (
 	// guardWait is how long a guarded worker waits for frames between two
 	// beats: less than half of what a Guard takes for missing, since a machine

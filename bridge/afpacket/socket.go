@@ -8,6 +8,8 @@ import (
 
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
+
+	"github.com/grewire/grewire/bridge"
 )
 
 // openSocket returns a packet socket on the interface with the given index
@@ -95,6 +97,11 @@ func setOptions(fd int, o *Options) error {
 		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, s.opt, s.value); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+	}
+	// Where that is refused (CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW)
+	// no program could have been attached that asks for it.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, bridge.SocketMark); err != nil && !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("SO_MARK: %w", err)
 	}
 	if err := setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReceiveBuffer); err != nil {
 		return fmt.Errorf("receive buffer: %w", err)

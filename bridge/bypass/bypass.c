@@ -3,7 +3,8 @@
 // The tc programs of a box's two NICs. A packet socket gets its copy of a frame
 // before tc ingress does (__netif_receive_skb_core), so the ingress program
 // decides about the host's copy alone: it is dropped, or goes straight to the
-// other NIC. The egress program keeps a worker that comes too late from sending.
+// other NIC. The egress program lets out what crosses, and keeps a worker that
+// comes too late from sending.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -14,6 +15,8 @@
 
 #define STALE_NS 100000000LL /* without a beat for so long, a worker is missing */
 #define LATE_NS 90000000LL   /* and before it is, it may send no more */
+
+#define SENT_BY_BOX 0x67726577 /* SO_MARK of the box's sockets: bridge.SocketMark */
 
 enum { LAN, WAN, SIDES };
 
@@ -109,30 +112,35 @@ int grewire_wan(struct __sk_buff *skb)
 }
 
 /*
- * late drops what a worker sends that was stopped between its last look at the
- * clock and here: later frames may have gone past it. What the ingress program
- * redirected comes by here too; it has an ingress NIC.
+ * leave lets out what came in by the other side: what the ingress program
+ * redirected, which still has its ingress NIC, and what the worker sends. The
+ * host's own (router solicitations, MLD, whatever it routes here) has no mark.
+ * Of the worker's it drops what was stopped between its last look at the clock
+ * and here: later frames may have gone past it.
  */
-static __always_inline int late(struct __sk_buff *skb, __u32 in)
+static __always_inline int leave(struct __sk_buff *skb, __u32 in)
 {
 	__u32 zero = 0;
 	struct state *state = bpf_map_lookup_elem(&grewire_state, &zero);
-	if (state && !skb->ingress_ifindex && silent(state, &state->sides[in], LATE_NS))
+	if (!state)
 		return TC_ACT_SHOT;
+	struct side *side = &state->sides[in];
 	/* No program behind this one runs: it could be that of a dead box. */
-	return TC_ACT_OK;
+	if (skb->ingress_ifindex)
+		return skb->ingress_ifindex == READ_ONCE(side->nic) ? TC_ACT_OK : TC_ACT_SHOT;
+	return skb->mark == SENT_BY_BOX && !silent(state, side, LATE_NS) ? TC_ACT_OK : TC_ACT_SHOT;
 }
 
 SEC("tcx/egress")
 int grewire_to_lan(struct __sk_buff *skb)
 {
-	return late(skb, WAN);
+	return leave(skb, WAN);
 }
 
 SEC("tcx/egress")
 int grewire_to_wan(struct __sk_buff *skb)
 {
-	return late(skb, LAN);
+	return leave(skb, LAN);
 }
 
 char _license[] SEC("license") = "Apache-2.0";

@@ -9,6 +9,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/grewire/grewire/bridge"
 )
 
 // TestBeat: when a worker must take it that frames went past it.
@@ -107,20 +109,27 @@ func TestChanges(t *testing.T) {
 	}
 }
 
-// TestStaleAfter: the programs' constant is this package's.
-func TestStaleAfter(t *testing.T) {
+// TestConstants: the programs' constants are those of Go.
+func TestConstants(t *testing.T) {
 	spec, err := loadKernel()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]time.Duration{kernelProgGrewireLan: StaleAfter, kernelProgGrewireToLan: StaleAfter - 10*time.Millisecond} {
+	for _, c := range []struct {
+		program string
+		want    int64
+	}{
+		{kernelProgGrewireLan, int64(StaleAfter)},
+		{kernelProgGrewireToLan, int64(StaleAfter - 10*time.Millisecond)},
+		{kernelProgGrewireToLan, bridge.SocketMark},
+	} {
 		found := false
-		for _, i := range spec.Programs[name].Instructions {
+		for _, i := range spec.Programs[c.program].Instructions {
 			// > n or >= n+1, as the compiler likes.
-			found = found || i.OpCode.JumpOp().String() != "" && (i.Constant == int64(want) || i.Constant == int64(want)+1)
+			found = found || i.OpCode.JumpOp().String() != "" && (i.Constant == c.want || i.Constant == c.want+1)
 		}
 		if !found {
-			t.Errorf("%s compares nothing with %v", name, want)
+			t.Errorf("%s compares nothing with %d", c.program, c.want)
 		}
 	}
 }

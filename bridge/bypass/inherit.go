@@ -38,8 +38,8 @@ func (b *Bypass) own() (ids []ebpf.ProgramID, err error) {
 
 // inherit takes over what a record says of an earlier box that cannot be looked
 // at: a bypass that somebody wants, and which NICs were not promiscuous. Frames
-// may go past now, and have to find the other NIC while only one has its new
-// program.
+// may go past now, and have to find their way while only one NIC has its new
+// programs.
 func (b *Bypass) inherit() {
 	left, err := b.record.read()
 	b.complain(err)
@@ -51,9 +51,9 @@ func (b *Bypass) inherit() {
 		if err != nil {
 			continue // Attach says why
 		}
+		atomic.StoreUint32(&b.page.Sides[side].Nic, uint32(index))
 		atomic.StoreUint32(&b.page.Sides[track.Side(side).Other()].Peer, uint32(index))
 		if slices.Contains(left.Promiscuous, uint32(index)) {
-			atomic.StoreUint32(&b.page.Sides[side].Nic, uint32(index))
 			atomic.StoreUint32(&b.page.Sides[side].Promisc, 1)
 		}
 	}
