@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,10 @@ type Options struct {
 	// that may not look (see Permissions in the package comment); "" means none.
 	// Only the user of a box, or root, may be able to write in its directory.
 	Record string
+	// Kept are the maps that a process of before gave away (Keep), each file with
+	// the name of its map; others are passed over. Open looks at them if it may
+	// not look at the NICs. It does not close them.
+	Kept []*os.File
 	// Log is told when the record cannot be kept; nil means nobody.
 	Log *slog.Logger
 }
@@ -82,6 +87,11 @@ func Open(o Options, open bool) (*Bypass, error) {
 	unknown := errors.Is(err, unix.EPERM) // see Permissions in the package comment
 	if err != nil && !unknown {
 		return nil, err
+	}
+	if unknown {
+		if b, err = kept(o); err != nil {
+			return nil, err
+		}
 	}
 	if b == nil {
 		if b, err = create(o, unknown); err != nil {

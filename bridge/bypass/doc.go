@@ -25,7 +25,8 @@
 // beats first, which ends the bypass, and then drops all that is queued: see
 // bridge.Guard, which this package implements. A second program, at tc egress,
 // drops what a worker sends that was stopped right between its own look at the
-// clock and the kernel's: it would come behind frames that went past.
+// clock and the kernel's: it would come behind frames that went past. It also
+// drops what the host sends by itself: that has no bridge.SocketMark.
 //
 // # Permissions
 //
@@ -38,8 +39,9 @@
 // file descriptor of it. Which of them are this package's, whether somebody
 // wants a bypass, and which NICs were made promiscuous for it, says the record
 // (Options): every process, whatever it may do, notes that there. No program
-// that is not in the record, or has another name, is ever detached. Counters
-// and the times of a bypass begin anew with the state.
+// that is neither in the record nor has one of their names is ever detached.
+// Counters and the times of a bypass begin anew with the state, unless somebody
+// has kept it (Keep).
 package bypass
 
 //go:generate go tool bpf2go -tags linux -cflags "-O2 -g -Wall -Werror -mcpu=v3 $BPF_CFLAGS" -type state -type side -type count kernel bypass.c

@@ -442,7 +442,7 @@ func TestLabNoBypass(t *testing.T) {
 }
 
 // TestLabFewCapabilities runs a box that may attach programs but not look at
-// those of an earlier one: it goes before them, and works.
+// those of an earlier one: it puts its own in their place, and works.
 func TestLabFewCapabilities(t *testing.T) {
 	without := []string{"setpriv", "--bounding-set", "-sys_admin"}
 	b := newBypassLab(t, "open")

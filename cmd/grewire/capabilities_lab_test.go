@@ -90,34 +90,69 @@ func TestLabKilledAsUser(t *testing.T) {
 	for range 5 {
 		l.start(by...)
 		l.programs(1)
-		l.ping()
+		l.passes()
 		l.kill()
 	}
-	l.ping() // past the box
+	l.passes() // past the box
 	l.start(by...)
 	l.bypass("on")
 	l.kill()
 	l.start(by...)
-	if s := l.bypass("status"); !s.Running || !s.Forced || !bothBecause(bypass.CauseForced)(s) {
-		t.Errorf("a forced bypass after a restart: %+v", s)
-	}
-	l.ping()
+	l.until("in the forced bypass of before", bothBecause(bypass.CauseForced))
+	l.passes()
 	l.stop() // which leaves all in place
 	l.programs(1)
 	l.start(by...)
 	l.bypass("off")
 	l.kill()
 	l.start(by...)
-	if s := l.bypass("status"); !s.Running || s.Forced || s.Bypassing() {
-		t.Errorf("an ended bypass after a restart: %+v", s)
-	}
+	l.until("carrying again", carried)
 	l.programs(1)
-	l.ping()
+	l.passes()
 	l.stop()
 	if s := l.bypass("off"); s.Sides["lan"].Attached {
 		t.Errorf("bypass off without a box: %+v", s)
 	}
 	l.programs(0)
+}
+
+// TestLabKeptAsUser: with what a service manager keeps for it the next box goes
+// on with the counters, and knows since when frames go past and why; a manager
+// that gives it something else does no harm.
+func TestLabKeptAsUser(t *testing.T) {
+	l, by := newUserLab(t, "open")
+	l.start(by...)
+	if len(l.manager.kept) != 2 {
+		t.Fatalf("the manager keeps %v", l.manager.kept)
+	}
+	l.passes()
+	l.kill()
+	l.until("past a killed box", bothBecause(bypass.CauseNoHeartbeat))
+	l.passes()
+	before := l.bypass("status").Sides["lan"].Redirected.Frames
+	for range 3 {
+		l.start(by...)
+		l.programs(1)
+		if log := l.process.Output(); !strings.Contains(log, "frames went past the box") || !strings.Contains(log, "cause=no-heartbeat") {
+			t.Errorf("the box does not know that it was missing: %s", log)
+		}
+		if now := l.bypass("status").Sides["lan"].Redirected.Frames; now < before || before == 0 {
+			t.Errorf("%d frames redirected, were %d", now, before)
+		}
+		l.passes()
+		l.kill()
+		l.until("past a killed box", bothBecause(bypass.CauseNoHeartbeat))
+	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.manager.kept["grewire_state"].Close()
+	l.manager.kept["grewire_state"] = null
+	l.start(by...)
+	l.programs(1)
+	l.passes()
+	l.stop()
 }
 
 // TestLabStoppedAsUser: a box that fails closed leaves nothing when it is
@@ -126,7 +161,7 @@ func TestLabStoppedAsUser(t *testing.T) {
 	l, by := newUserLab(t, "closed")
 	for range 2 {
 		l.start(by...)
-		l.ping()
+		l.passes()
 		l.programs(1)
 		l.kill()
 		l.programs(1)
@@ -141,7 +176,7 @@ func TestLabStoppedAsUser(t *testing.T) {
 func TestLabNICBackAsUser(t *testing.T) {
 	l, by := newUserLab(t, "open")
 	l.start(by...)
-	l.ping()
+	l.passes()
 	const rounds = 3
 	for round := 1; round <= rounds; round++ {
 		if err := l.top.Box.Delete(bridgetest.WANNIC); err != nil {
@@ -158,23 +193,16 @@ func TestLabNICBackAsUser(t *testing.T) {
 		if _, err := l.top.Client.Run(t.Context(), "ip", "neigh", "flush", "all"); err != nil { // the server has a new MAC address
 			t.Fatal(err)
 		}
-		l.ping()
+		l.passes()
 		l.programs(1)
-		if s := l.bypass("status"); !s.Running || !s.Sides["wan"].Attached || s.Bypassing() {
-			t.Errorf("after the NIC is back: %+v", s)
-		}
+		l.until("carrying again", func(s bypassStatus) bool { return carried(s) && s.Sides["wan"].Attached })
 	}
 	if log := l.process.Output(); !strings.Contains(log, "landlock=") || strings.Contains(log, "operation not permitted") {
 		t.Errorf("the box said %s", log)
 	}
 	l.kill()
-	deadline := time.Now().Add(patience)
-	for !bothBecause(bypass.CauseNoHeartbeat)(l.bypass("status")) {
-		if time.Now().After(deadline) {
-			t.Fatalf("frames do not go past the box: %+v", l.bypass("status"))
-		}
-	}
-	l.ping()
+	l.until("past a killed box", bothBecause(bypass.CauseNoHeartbeat))
+	l.passes()
 }
 
 // says waits until the log of the box has a text so many times.
@@ -184,5 +212,28 @@ func (l *serviceLab) says(text string, times int) {
 	defer cancel()
 	if err := l.process.WaitCount(ctx, text, times); err != nil {
 		l.t.Fatalf("%v\nthe box said: %s", err, l.process.Output())
+	}
+}
+
+// until asks for the status until it is so.
+func (l *serviceLab) until(what string, is func(bypassStatus) bool) {
+	l.t.Helper()
+	for deadline := time.Now().Add(patience); ; {
+		s := l.bypass("status")
+		if is(s) {
+			return
+		}
+		if time.Now().After(deadline) {
+			l.t.Fatalf("never %s: %+v\nthe box said: %s", what, s, l.process.Output())
+		}
+	}
+}
+
+// passes waits until some frames got through: a box that fails open loses those
+// that it has queued when it does not get its turn for 100 ms.
+func (l *serviceLab) passes() {
+	l.t.Helper()
+	if out, err := l.top.Client.Run(l.t.Context(), "ping", "-q", "-c", "5", "-i", "0.05", "-w", "20", bridgetest.ServerAddr); err != nil {
+		l.t.Fatalf("no frames pass: %v: %s\nthe box said: %s", err, out, l.process.Output())
 	}
 }

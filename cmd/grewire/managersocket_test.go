@@ -16,6 +16,7 @@ type managerSocket struct {
 	t    *testing.T
 	conn *net.UnixConn
 	addr string // as NOTIFY_SOCKET has it
+	kept map[string]*os.File
 }
 
 // listenAsManager makes the socket in the calling thread's network namespace,
@@ -31,7 +32,7 @@ func newManagerSocket(t *testing.T, addr string) *managerSocket {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &managerSocket{t, conn, addr}
+	return &managerSocket{t: t, conn: conn, addr: addr}
 }
 
 // message is what came in one datagram.
@@ -44,14 +45,51 @@ func (s *managerSocket) next(wait time.Duration) message {
 	if err := s.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		s.t.Fatal(err)
 	}
-	n, err := s.conn.Read(buffer)
+	rights := make([]byte, unix.CmsgSpace(4))
+	n, with, _, _, err := s.conn.ReadMsgUnix(buffer, rights)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
 	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return s.parse(buffer[:n])
+	m := s.parse(buffer[:n])
+	s.keep(m, rights[:with])
+	return m
+}
+
+// keep does what FDSTORE and FDSTOREREMOVE ask for.
+func (s *managerSocket) keep(m message, rights []byte) {
+	s.t.Helper()
+	name := m["FDNAME"]
+	if m["FDSTOREREMOVE"] == "1" && s.kept[name] != nil {
+		s.kept[name].Close()
+		delete(s.kept, name)
+	}
+	if m["FDSTORE"] != "1" {
+		return
+	}
+	messages, err := unix.ParseSocketControlMessage(rights)
+	if err != nil || len(messages) != 1 || s.kept[name] != nil {
+		s.t.Fatalf("FDSTORE of %q: %v, %d control messages", name, err, len(messages))
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		s.t.Fatalf("FDSTORE of %q: %v, file descriptors %v", name, err, fds)
+	}
+	unix.CloseOnExec(fds[0])
+	if s.kept == nil {
+		s.kept = make(map[string]*os.File)
+	}
+	s.kept[name] = os.NewFile(uintptr(fds[0]), name)
+}
+
+// forget closes what was kept, as when the service is stopped.
+func (s *managerSocket) forget() {
+	for name, file := range s.kept {
+		file.Close()
+		delete(s.kept, name)
+	}
 }
 
 // there returns the next message if it is there already, else nil.

@@ -19,9 +19,16 @@ import (
 // them a box runs that fails closed, and says so; one that is to fail open does
 // not.
 func (b *runningBox) openBypass() (err error) {
-	if b.bypass, err = bypass.Open(bypassOptions(b.conf, b.log), b.conf.Bridge.Fail == config.FailOpen); err != nil {
+	options := bypassOptions(b.conf, b.log)
+	options.Kept = keptFiles()
+	b.bypass, err = bypass.Open(options, b.conf.Bridge.Fail == config.FailOpen)
+	for _, file := range options.Kept {
+		_ = file.Close() // not written to
+	}
+	if err != nil {
 		return b.withoutBypass(err)
 	}
+	b.keepBypass()
 	b.tellBypass()
 	return nil
 }

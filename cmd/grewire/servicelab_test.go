@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -93,7 +95,7 @@ func (l *serviceLab) listen(addr string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.t.Cleanup(func() { l.manager.conn.Close() })
+	l.t.Cleanup(func() { l.manager.forget(); l.manager.conn.Close() })
 }
 
 // launch starts the box by way of another program, such as setpriv, with the
@@ -101,9 +103,14 @@ func (l *serviceLab) listen(addr string) {
 func (l *serviceLab) launch(by ...string) {
 	l.t.Helper()
 	// What follows takes the shell's place, and its process ID with it.
-	line := append([]string{"sh", "-c", `ulimit -c 0; WATCHDOG_PID=$$ exec "$@"`, "sh"}, by...)
+	line := append([]string{"sh", "-c", `ulimit -c 0; WATCHDOG_PID=$$ LISTEN_PID=$$ exec "$@"`, "sh"}, by...)
 	command := l.top.Box.Command(context.Background(), line[0], append(line[1:], l.program, "run", "-config", filepath.Join(l.dir, "grewire.toml"))...)
 	command.Env = append(command.Env, "NOTIFY_SOCKET="+l.manager.addr, fmt.Sprintf("WATCHDOG_USEC=%d", l.watchdog.Microseconds()), "GOTRACEBACK=crash")
+	names := slices.Sorted(maps.Keys(l.manager.kept))
+	for _, name := range names {
+		command.ExtraFiles = append(command.ExtraFiles, l.manager.kept[name])
+	}
+	command.Env = append(command.Env, fmt.Sprintf("LISTEN_FDS=%d", len(names)), "LISTEN_FDNAMES="+strings.Join(names, ":"))
 	if l.stderr != nil {
 		command.Stderr = l.stderr
 	}
