@@ -103,6 +103,12 @@ func TestUnitMeansTheProgram(t *testing.T) {
 		"CapabilityBoundingSet": capabilities,
 		"RuntimeDirectory":      "grewire", // of status.socket
 		"StateDirectory":        "grewire",
+		"StateDirectoryMode":    "0700",
+		// bridge/bypass: the record and the maps of a box that is no more.
+		"RuntimeDirectoryPreserve": "yes",
+		"FileDescriptorStoreMax":   "4",
+		"ExecReload":               unitProgram + " reload",
+		"Nice":                     "-10",
 		// Without the second, a crash is taken for the first, and the wire stays cut.
 		"RestartPreventExitStatus": "2",
 		"Environment":              "GOTRACEBACK=crash",
