@@ -13,6 +13,10 @@ import (
 // Options are the parts of a Keeper.
 type Options struct {
 	LAN, WAN string // names of the NICs
+	// OnClaim is called once, by New, when both NICs are kept from other boxes
+	// and neither is open yet: what is on them is no other box's. An error keeps
+	// the box from starting. nil means that nobody asks.
+	OnClaim func() error
 	// Open opens a NIC of the calling thread's network namespace.
 	Open func(name string) (Port, error)
 	// OnOpen is called whenever a NIC was opened, the first time and later,
@@ -65,6 +69,9 @@ func New(o Options) (*Keeper, error) {
 	if o.Settle == 0 {
 		o.Settle = defaultSettle
 	}
+	if o.OnClaim == nil {
+		o.OnClaim = func() error { return nil }
+	}
 	if o.OnOpen == nil {
 		o.OnOpen = func(track.Side, int) error { return nil }
 	}
@@ -84,9 +91,18 @@ func New(o Options) (*Keeper, error) {
 	return k, nil
 }
 
-// begin watches before it looks, so that nothing is missed.
+// begin watches before it looks, so that nothing is missed, and changes nothing
+// before both NICs are its own: they may be those of a box that runs.
 func (k *Keeper) begin() (err error) {
 	if k.watch, err = k.system.Watch(); err != nil {
+		return err
+	}
+	for _, s := range k.sides {
+		if err := s.claim(); err != nil {
+			return err
+		}
+	}
+	if err := k.options.OnClaim(); err != nil {
 		return err
 	}
 	for _, s := range k.sides {

@@ -57,6 +57,7 @@ func TestKeeperRefusals(t *testing.T) {
 				return open(name)
 			}
 		}},
+		{"OnClaim", func(_ *fakeLab, o *Options) { o.OnClaim = func() error { return errRefused } }},
 		{"OnOpen", func(_ *fakeLab, o *Options) { o.OnOpen = func(track.Side, int) error { return errRefused } }},
 		{"left down, and cannot be brought up", func(l *fakeLab, _ *Options) {
 			l.system.nics["lan"] = nic.State{Index: 1, Name: "lan", LeftDown: true}
@@ -86,6 +87,34 @@ func TestKeeperRefusals(t *testing.T) {
 				t.Error("the system is not closed")
 			}
 		})
+	}
+}
+
+// secondTaken is a system whose WAN NIC is another box's.
+type secondTaken struct{ *fakeSystem }
+
+func (s secondTaken) Claim(name string) (func() error, error) {
+	if name == "wan" {
+		return nil, errRefused
+	}
+	return s.fakeSystem.Claim(name)
+}
+
+// TestKeeperOfAnotherBox: a box that is refused, since another one has a NIC,
+// leaves both as they are: nothing is opened, and what that one took down stays
+// down.
+func TestKeeperOfAnotherBox(t *testing.T) {
+	l := newFakeLab(t)
+	l.system.nics["lan"] = nic.State{Index: 1, Name: "lan", LeftDown: true}
+	o := l.options()
+	o.System = secondTaken{l.system}
+	o.OnClaim = func() error { t.Error("OnClaim is called"); return nil }
+	o.Open = func(name string) (Port, error) { t.Errorf("%s is opened", name); return nil, errRefused }
+	if _, err := New(o); !errors.Is(err, errRefused) {
+		t.Errorf("got %v", err)
+	}
+	if s := l.system.nics["lan"]; s.Up || l.system.claims["lan"] != 0 {
+		t.Errorf("lan is %+v, claimed %d times", s, l.system.claims["lan"])
 	}
 }
 

@@ -71,14 +71,18 @@ func (s *side) find() (err error) {
 	return err
 }
 
+// claim keeps the NIC from other boxes.
+func (s *side) claim() (err error) {
+	if s.release == nil {
+		s.release, err = s.keeper.system.Claim(s.name)
+	}
+	return err
+}
+
 // take claims and opens the NIC.
 func (s *side) take() (Port, error) {
-	if s.release == nil {
-		release, err := s.keeper.system.Claim(s.name)
-		if err != nil {
-			return nil, err
-		}
-		s.release = release
+	if err := s.claim(); err != nil {
+		return nil, err
 	}
 	port, err := s.keeper.options.Open(s.name)
 	if err == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/grewire/grewire/track"
 )
 
-// linkOptions says how the box keeps to its NICs. Whoever is to be told when a
-// NIC was opened, or opened again, sets OnOpen.
+// linkOptions says how the box keeps to its NICs. Whoever is to be told when
+// they were claimed, or one was opened, or opened again, sets OnClaim and OnOpen.
 func linkOptions(conf *config.Config, hub *bridge.Hub, clock bridge.Clock, log *slog.Logger) links.Options {
 	return links.Options{
 		LAN: conf.Bridge.LAN, WAN: conf.Bridge.WAN, Propagate: conf.Bridge.LinkPropagation, Log: log,

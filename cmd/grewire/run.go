@@ -129,7 +129,7 @@ func newRunningBox(r *reloader, log *slog.Logger) *runningBox {
 
 // open opens whatever needs privileges, in an order in which nothing is missed:
 // what leads frames past the box before what takes them, and the calls of
-// before the first frame.
+// before the first frame. Nothing is done to NICs that are another box's.
 func (b *runningBox) open() (err error) {
 	b.server, err = status.Listen(status.Options{
 		Socket: b.conf.Status.Socket, Source: b, Version: buildVersion(), Log: b.log,
@@ -138,11 +138,8 @@ func (b *runningBox) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := b.openBypass(); err != nil {
-		return err
-	}
 	options := linkOptions(b.conf, b.hub, b.clock, b.log)
-	options.OnOpen = b.attachBypass
+	options.OnClaim, options.OnOpen = b.openBypass, b.attachBypass
 	if b.links, err = links.New(options); err != nil {
 		return err
 	}

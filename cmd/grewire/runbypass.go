@@ -15,7 +15,8 @@ import (
 )
 
 // openBypass prepares the kernel programs that keep the host out and lead
-// frames past a box that does not move; attachBypass puts them in place. Without
+// frames past a box that does not move, once the NICs are this box's: those of
+// another one are none of its business. attachBypass puts them in place. Without
 // them a box runs that fails closed, and says so; one that is to fail open does
 // not.
 func (b *runningBox) openBypass() (err error) {
