@@ -7,6 +7,7 @@ type Offloads struct {
 	GRO        bool // rx-gro
 	HWGRO      bool // rx-gro-hw
 	TSO        bool // tx-tcp-segmentation
+	USO        bool // tx-udp-segmentation
 	GSO        bool // tx-generic-segmentation
 	TXChecksum bool // tx-checksum-ip-generic or tx-checksum-ipv4
 	RXVLAN     bool // rx-vlan-hw-parse
@@ -22,7 +23,7 @@ func readOffloads(f map[string]Feature) Offloads {
 	on := func(name string) bool { return f[name].On }
 	return Offloads{
 		LRO: on(lroFeature), GRO: on("rx-gro"), HWGRO: on("rx-gro-hw"),
-		TSO: on("tx-tcp-segmentation"), GSO: on("tx-generic-segmentation"),
+		TSO: on("tx-tcp-segmentation"), USO: on("tx-udp-segmentation"), GSO: on("tx-generic-segmentation"),
 		TXChecksum: on("tx-checksum-ip-generic") || on("tx-checksum-ipv4"),
 		RXVLAN:     on("rx-vlan-hw-parse"), TXVLAN: on("tx-vlan-hw-insert"), VLANFilter: on("rx-vlan-filter"),
 		HWTC: on("hw-tc-offload"), RXFCS: on("rx-fcs"), RXAll: on("rx-all"),
@@ -43,6 +44,7 @@ func (o Offloads) List() []Offload {
 		{"gro", o.GRO, "received segments are merged: they cross whole, the other NIC takes them apart as they were"},
 		{"rx-gro-hw", o.HWGRO, "the NIC itself merges received segments, in a way that can be undone: as gro"},
 		{"tso", o.TSO, "super-frames of TCP are taken apart by the NIC that sends them"},
+		{"tx-udp-segmentation", o.USO, "super-frames of UDP are taken apart by the NIC that sends them"},
 		{"gso", o.GSO, "super-frames are taken apart by the kernel as late as can be"},
 		{"tx-checksum", o.TXChecksum, "unfinished checksums are finished by the NIC that sends them"},
 		{"rx-vlan", o.RXVLAN, "tags arrive beside the frame: the box puts them back"},
