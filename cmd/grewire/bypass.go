@@ -168,7 +168,7 @@ func (sw *bypassSwitch) attach() error {
 			return err
 		}
 	}
-	if len(missing) == len(sw.nics) {
+	if len(missing) == len(sw.options.NICs) {
 		return errors.Join(missing...)
 	}
 	return nil
