@@ -27,7 +27,9 @@ type bypassLab struct {
 	changes []switched
 }
 
-func newBypassLab(t *testing.T, fail string) *bypassLab {
+// newBypassLab prepares a box that does not run yet. keys are added to its
+// [bridge] table, a line each.
+func newBypassLab(t *testing.T, fail string, keys ...string) *bypassLab {
 	t.Helper()
 	lab := bridgetest.New(t)
 	top, err := bridgetest.Inline(lab)
@@ -38,7 +40,7 @@ func newBypassLab(t *testing.T, fail string) *bypassLab {
 	if b.binary, err = lab.Build("cmd/grewire"); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\nfail = %q\n[status]\nsocket = %q\n", bridgetest.LANNIC, bridgetest.WANNIC, fail, b.socket)
+	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\nfail = %q\n%s\n[status]\nsocket = %q\n", bridgetest.LANNIC, bridgetest.WANNIC, fail, strings.Join(keys, "\n"), b.socket)
 	if err := os.WriteFile(b.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -104,27 +106,46 @@ func (b *bypassLab) during(what string, most time.Duration, do func()) {
 	b.flow(600)
 }
 
-// finish ends the streams and checks that nothing came twice or late, and how
-// long there was no traffic. What threads had to wait for their turn meanwhile
-// is not the box's.
-func (b *bypassLab) finish() {
+// silenced is how long there was no traffic from a side because of something.
+type silenced struct {
+	switched
+	side   string
+	lasted time.Duration
+	stalls time.Duration // of it, threads had to wait for their turn: not the box's
+}
+
+// outcome ends the streams and returns what became of them, by the side they
+// came in by, and how long there was no traffic.
+func (b *bypassLab) outcome() (results [2]bridgetest.StreamResult, silences []silenced) {
 	b.t.Helper()
 	for side, s := range b.streams {
-		r, err := s.Stop()
-		if err != nil {
+		var err error
+		if results[side], err = s.Stop(); err != nil {
 			b.t.Error(err)
 		}
+		for _, m := range b.changes {
+			gap, began := results[side].Gap(m.from.Add(-10*time.Millisecond), m.to.Add(100*time.Millisecond))
+			silences = append(silences, silenced{m, sideNames[side], gap, b.stalls.Between(began, began.Add(gap))})
+		}
+	}
+	return results, silences
+}
+
+// finish ends the streams and checks that nothing came twice or late, and how
+// long there was no traffic.
+func (b *bypassLab) finish() {
+	b.t.Helper()
+	results, silences := b.outcome()
+	for side, r := range results {
 		b.t.Logf("from %s: %d sent, %d lost, %d twice, %d late", sideNames[side], r.Sent, r.Lost(), r.Duplicates, r.Late)
 		if r.Duplicates != 0 || r.Late != 0 {
 			b.t.Errorf("from %s: %d datagrams came twice, %d late; longest stall of the machine %v", sideNames[side], r.Duplicates, r.Late, b.stalls.Longest())
 		}
-		for _, m := range b.changes {
-			gap, began := r.Gap(m.from.Add(-10*time.Millisecond), m.to.Add(100*time.Millisecond))
-			stalls := b.stalls.Between(began, began.Add(gap))
-			b.t.Logf("%s: %v without traffic from %s; stalls of the machine meanwhile: %v", m.what, gap.Round(100*time.Microsecond), sideNames[side], stalls.Round(100*time.Microsecond))
-			if gap > m.most+stalls {
-				b.t.Errorf("%s: %v without traffic from %s, want at most %v and %v of stalls", m.what, gap, sideNames[side], m.most, stalls)
-			}
+	}
+	for _, s := range silences {
+		b.t.Logf("%s: %v without traffic from %s; stalls of the machine meanwhile: %v", s.what, s.lasted.Round(100*time.Microsecond), s.side, s.stalls.Round(100*time.Microsecond))
+		if s.lasted > s.most+s.stalls {
+			b.t.Errorf("%s: %v without traffic from %s, want at most %v and %v of stalls", s.what, s.lasted, s.side, s.most, s.stalls)
 		}
 	}
 }

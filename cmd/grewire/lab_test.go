@@ -98,9 +98,17 @@ func (b *labBox) command(ns *bridgetest.Namespace, limit time.Duration, args ...
 	defer cancel()
 	out, err := ns.Run(ctx, args[0], args[1:]...)
 	if err != nil {
-		b.t.Fatalf("%v\nthe box said: %s", err, b.process.Output())
+		b.t.Fatalf("%v\nthe box said: %s", err, b.said())
 	}
 	return out
+}
+
+// said is what the box has logged; nothing where there is none.
+func (b *labBox) said() string {
+	if b.process == nil {
+		return ""
+	}
+	return b.process.Output()
 }
 
 // ask runs a client command with -json and decodes what it prints.
