@@ -127,7 +127,7 @@ func TestOffloadList(t *testing.T) {
 	kernels := map[string]string{
 		"lro": "rx-lro", "gro": "rx-gro", "rx-gro-hw": "rx-gro-hw", "tso": "tx-tcp-segmentation", "gso": "tx-generic-segmentation",
 		"tx-udp-segmentation": "tx-udp-segmentation",
-		"tx-checksum": "tx-checksum-ip-generic", "rx-vlan": "rx-vlan-hw-parse", "tx-vlan": "tx-vlan-hw-insert",
+		"tx-checksum":         "tx-checksum-ip-generic", "rx-vlan": "rx-vlan-hw-parse", "tx-vlan": "tx-vlan-hw-insert",
 		"rx-vlan-filter": "rx-vlan-filter", "hw-tc-offload": "hw-tc-offload", "rx-fcs": "rx-fcs", "rx-all": "rx-all",
 	}
 	inNamespace(t)
