@@ -204,6 +204,7 @@ func TestValues(t *testing.T) {
 		{nics + "status.socket = 'run/s'", []string{"3: status.socket ~ not an absolute path"}},
 		{nics + "status.socket = ''", []string{"3: status.socket ~ not an absolute path"}},
 		{nics + "status.state = 'state'", []string{"3: status.state ~ not an absolute path"}},
+		{nics + "status.state = '/run/grewire/grewire.sock'", []string{"3: status.state ~ is also status.socket"}},
 		{nics + "status.state = 1", []string{`3: status.state ~ must be an absolute path, such as "/var/lib/grewire/state", or ""`}},
 		{nics + "status.state = '/" + strings.Repeat("a", 4000) + "'", []string{"3: status.state ~ too long"}},
 		{nics + "status.socket = '/'", []string{"3: status.socket ~ is a directory"}},

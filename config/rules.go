@@ -21,6 +21,10 @@ func (c *Config) checkRules(doc *document, places *place, without map[string]boo
 		doc.fault("bridge.wan", places.lineOf("bridge", "wan"),
 			"%s is also bridge.lan: a wire has two ends, name two NICs", show(c.Bridge.WAN))
 	}
+	if c.Status.State == c.Status.Socket {
+		doc.fault("status.state", places.lineOf("status", "state"),
+			"%s is also status.socket: name another file", show(c.Status.State))
+	}
 	if c.NAT.Mode == NATMasquerade && !c.NAT.Address.IsValid() && doc.sound("nat.mode", "nat.address") {
 		missing("nat.address", "nat", `mode "masquerade" needs the address that the WAN is to see`)
 	}
