@@ -24,8 +24,12 @@ type File struct {
 }
 
 // Open opens the file of a box, which need not exist yet; its directory must.
-// Until Close, no other process can open it.
+// Until Close, no other process can open it. What is no plain file, such as a
+// device or a socket, is not opened: Write would put a file in its place.
 func Open(path string, id Identity) (*File, error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("state file %s: there is something that is no plain file", path)
+	}
 	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("state file %s: %w", path, err)

@@ -185,6 +185,27 @@ func TestFile(t *testing.T) {
 	}
 }
 
+// TestOpenRefuses: nothing but a plain file is ever replaced.
+func TestOpenRefuses(t *testing.T) {
+	for name, create := range map[string]func(path string) error{
+		"a pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"a link":      func(path string) error { return os.Symlink("nowhere", path) },
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "state")
+		if err := create(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path, Identity{}); err == nil || !strings.Contains(err.Error(), "no plain file") {
+			t.Errorf("%s is opened: %v", name, err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+			t.Errorf("%s: left in the directory: %v %v", name, left, err)
+		}
+	}
+}
+
 // TestRefused: what is not this box's, or too old, or may be somebody else's
 // work, is not read.
 func TestRefused(t *testing.T) {
