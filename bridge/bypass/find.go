@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
 // hooks are where a NIC has programs.
@@ -68,6 +69,15 @@ func idOf(p *ebpf.Program) (ebpf.ProgramID, error) {
 	}
 	id, _ := info.ID() // every kernel that has TCX says it
 	return id, nil
+}
+
+// permitted reports whether this process may load and attach programs.
+func permitted() bool {
+	have := func(v cap.Value) bool {
+		on, err := cap.GetProc().GetFlag(cap.Effective, v)
+		return err == nil && on
+	}
+	return have(cap.SYS_ADMIN) || have(cap.BPF) && have(cap.NET_ADMIN)
 }
 
 // mapsOf returns the maps that a program uses; nil if they are of another
@@ -131,6 +141,9 @@ var ErrUnavailable = errors.New("no bypass")
 
 // explain names what a failed call says is missing.
 func explain(err error) error {
+	if errors.Is(err, ebpf.ErrNotSupported) && !permitted() {
+		err = unix.EPERM // the library tells a kernel that refuses from one that cannot by trying
+	}
 	switch {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%w: missing CAP_BPF or CAP_NET_ADMIN (%w)", ErrUnavailable, err)

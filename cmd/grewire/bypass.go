@@ -75,6 +75,11 @@ type bypassSwitch struct {
 }
 
 func (p *program) switchBypass(ctx context.Context, conf *config.Config, act func(*bypassSwitch, context.Context) error) (s bypassStatus, err error) {
+	_, lan := net.InterfaceByName(conf.Bridge.LAN)
+	_, wan := net.InterfaceByName(conf.Bridge.WAN)
+	if lan != nil && wan != nil { // one may be gone for a while
+		return s, fmt.Errorf("there is neither a NIC %q nor %q here: see ip link", conf.Bridge.LAN, conf.Bridge.WAN)
+	}
 	log := newLogger(p.err, config.FormatText, slog.LevelInfo)
 	sw := &bypassSwitch{options: bypassOptions(conf, log), open: conf.Bridge.Fail == config.FailOpen}
 	release := sw.claim() // no box may start meanwhile
