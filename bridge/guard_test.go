@@ -134,7 +134,7 @@ func (p *waitPort) Receive(wait time.Duration) ([]track.Frame, error) {
 }
 
 // TestGuardBeats: an idle worker beats often enough for a guard that takes it
-// for missing after 100 ms, and lets go when it ends.
+// for missing after 100 ms, even if one beat is missed, and lets go when it ends.
 func TestGuardBeats(t *testing.T) {
 	l, g := newLab(t), newGuard()
 	lan := &waitPort{Port: l.ports[track.LAN].Port}
@@ -152,7 +152,7 @@ func TestGuardBeats(t *testing.T) {
 	}
 	l.stop()
 	g.until(t, "release")
-	if longest := time.Duration(lan.longest.Load()); longest > 60*time.Millisecond {
+	if longest := time.Duration(lan.longest.Load()); longest >= 50*time.Millisecond {
 		t.Errorf("the worker waits up to %v for a frame", longest)
 	}
 }
