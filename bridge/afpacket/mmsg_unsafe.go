@@ -32,6 +32,20 @@ func sendmmsg(fd int, msgs []unix.Mmsghdr) (int, unix.Errno) {
 	return int(n), 0
 }
 
+// ppoll waits, and keeps the P all the same (bridge.guardWait and idleWait bound
+// how long): a thread that has given it up needs the Go scheduler's locks when it
+// wakes, which may be held by a thread that waits for a CPU. Whoever stops the
+// world ends the wait by the signal that preempts goroutines (EINTR). left is
+// what the kernel says is left of the wait.
+func ppoll(fds []unix.PollFd, left *unix.Timespec) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(unsafe.SliceData(fds))), uintptr(len(fds)),
+		uintptr(unsafe.Pointer(left)), 0, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
 // packetStatistics reads the counters of a packet socket, which clears them.
 func packetStatistics(fd int, stats *unix.TpacketStats) unix.Errno {
 	size := uint32(unix.SizeofTpacketStats)

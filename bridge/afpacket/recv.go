@@ -1,7 +1,6 @@
 package afpacket
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -68,12 +67,12 @@ func (p *Port) poll(left *unix.Timespec) (ready bool, err error) {
 	fds := &p.rx.fds
 	fds[0] = unix.PollFd{Fd: int32(p.fd), Events: unix.POLLIN}
 	fds[1] = unix.PollFd{Fd: int32(p.wake), Events: unix.POLLIN}
-	n, err := unix.Ppoll(fds[:], left, nil)
+	n, errno := ppoll(fds[:], left)
 	switch {
-	case errors.Is(err, unix.EINTR):
+	case errno == unix.EINTR:
 		return true, nil // look again, with the time that is left
-	case err != nil:
-		return false, fmt.Errorf("wait on %s: %w", p.name, err)
+	case errno != 0:
+		return false, fmt.Errorf("wait on %s: %w", p.name, errno)
 	case fds[1].Revents != 0:
 		return false, p.awake()
 	case n == 0:
