@@ -67,7 +67,8 @@ func Open(name string, o Options) (*Port, error) {
 	}
 	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
 	binary.NativeEndian.PutUint64(p.one[:], 1)
-	p.rx = &receiver{source: source, spin: newSpinner()}
+	crowd := openCrowd()
+	p.rx = &receiver{source: source, crowd: crowd, spin: newSpinner(crowd.crowded)}
 	p.tx = newSender(ifi.MTU)
 	return p, nil
 }
@@ -154,5 +155,6 @@ func (p *Port) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rx.source.close()
+	p.rx.crowd.close()
 	return errors.Join(unix.Close(p.fd), unix.Close(p.wake))
 }

@@ -36,6 +36,7 @@ type frameSource interface {
 type receiver struct {
 	mu     sync.Mutex // held by Receive
 	source frameSource
+	crowd  *crowd
 	spin   spinner
 	fds    [2]unix.PollFd
 	count  [8]byte // read from the eventfd
