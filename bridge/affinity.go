@@ -9,7 +9,8 @@ import (
 // pin keeps the calling goroutine on one CPU of those that the process may
 // use, the n-th going round. A virtual NIC queues what a thread sends on the
 // CPU that the thread runs on: one that moves can overtake itself, and the far
-// end sees frames out of order. undo gives the thread back.
+// end sees frames out of order. undo gives the thread back as it was; one that
+// has become another kind since (a real-time one) ends with the goroutine.
 func pin(n int) (undo func()) {
 	runtime.LockOSThread()
 	var allowed unix.CPUSet
@@ -21,8 +22,9 @@ func pin(n int) (undo func()) {
 	if unix.SchedSetaffinity(0, &one) != nil {
 		return runtime.UnlockOSThread
 	}
+	before := policy()
 	return func() {
-		if unix.SchedSetaffinity(0, &allowed) == nil {
+		if policy() == before && unix.SchedSetaffinity(0, &allowed) == nil {
 			runtime.UnlockOSThread()
 		} // else the thread ends with the goroutine
 	}
@@ -37,4 +39,13 @@ func nthCPU(set *unix.CPUSet, n int) int {
 		}
 	}
 	return cpu
+}
+
+// policy is how the kernel schedules the calling thread (sched(7)).
+func policy() uint32 {
+	attr, err := unix.SchedGetAttr(0, 0)
+	if err != nil {
+		return unix.SCHED_NORMAL
+	}
+	return attr.Policy
 }

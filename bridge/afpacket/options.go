@@ -36,6 +36,12 @@ type Options struct {
 	// discipline (PACKET_QDISC_BYPASS): fewer cycles, but a burst that the
 	// driver cannot take is dropped, and tcpdump does not see what is sent.
 	QdiscBypass bool
+	// RealTime makes the thread that calls Receive a real-time one while it
+	// sleeps (SCHED_FIFO, priority 1), so that it is let in at once when a frame
+	// wakes it, whoever else computes. The caller must hold the thread
+	// (runtime.LockOSThread) and not give it back. It needs an RLIMIT_RTPRIO of
+	// 1 or CAP_SYS_NICE; without, the thread stays ordinary.
+	RealTime bool
 
 	frameSize int // longest frame that is received whole, 0 = defaultFrameSize
 }

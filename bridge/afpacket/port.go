@@ -68,7 +68,7 @@ func Open(name string, o Options) (*Port, error) {
 	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
 	binary.NativeEndian.PutUint64(p.one[:], 1)
 	crowd := openCrowd()
-	p.rx = &receiver{source: source, crowd: crowd, spin: newSpinner(crowd.crowded)}
+	p.rx = &receiver{source: source, crowd: crowd, spin: newSpinner(crowd.crowded), thread: newUrgency(o.RealTime)}
 	p.tx = newSender(ifi.MTU)
 	return p, nil
 }

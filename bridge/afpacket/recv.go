@@ -24,7 +24,7 @@ func (p *Port) Receive(wait time.Duration) ([]track.Frame, error) {
 		if errno == 0 {
 			// None, if all were our own: nothing to wait for either.
 			p.rx.note(frames)
-			p.rx.spin.got()
+			p.rx.thread.works(p.rx.spin.got())
 			return frames, nil
 		}
 		if errno != unix.EAGAIN {
@@ -34,9 +34,13 @@ func (p *Port) Receive(wait time.Duration) ([]track.Frame, error) {
 			continue
 		}
 		if p.rx.spin.again(wait) {
+			p.rx.thread.looks()
 			continue
 		}
-		if ready, err := p.poll(&left); err != nil || !ready {
+		p.rx.thread.sleeps()
+		ready, err := p.poll(&left)
+		p.rx.thread.woke(p.rx.spin.now())
+		if err != nil || !ready {
 			return nil, err
 		}
 	}

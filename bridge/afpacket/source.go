@@ -38,6 +38,7 @@ type receiver struct {
 	source frameSource
 	crowd  *crowd
 	spin   spinner
+	thread urgency
 	fds    [2]unix.PollFd
 	count  [8]byte // read from the eventfd
 	number uint64

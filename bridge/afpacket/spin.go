@@ -56,8 +56,8 @@ func newSpinner(crowded func() bool) spinner {
 	return spinner{crowded: crowded, full: true, now: func() time.Duration { return time.Since(start) }}
 }
 
-// got is told that there were frames.
-func (s *spinner) got() {
+// got is told that there were frames, and returns the time.
+func (s *spinner) got() time.Duration {
 	now := s.now()
 	if now-s.last <= spinLimit {
 		s.credit = min(s.credit+1, spinCredit)
@@ -65,6 +65,7 @@ func (s *spinner) got() {
 		s.credit = 0
 	}
 	s.last, s.looked = now, 0
+	return now
 }
 
 // again reports whether to look again for frames, of which there were none, in

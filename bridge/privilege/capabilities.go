@@ -15,12 +15,14 @@ import (
 //     down and up for link_propagation, sets promiscuous mode and offloads, and
 //     attaches tc programs.
 //   - CAP_BPF loads the tc program for a NIC that is back (bpf(2)).
+//   - CAP_SYS_NICE makes real-time threads of the workers while they wait
+//     (sched(7)); an RLIMIT_RTPRIO of 1 does as well.
 //
 // They do not have to be there: those that are not are not missed here.
-var needed = []capability.Value{capability.NET_RAW, capability.NET_ADMIN, capability.BPF}
+var needed = []capability.Value{capability.NET_RAW, capability.NET_ADMIN, capability.BPF, capability.SYS_NICE}
 
-// DropCapabilities leaves the process with those of CAP_NET_RAW, CAP_NET_ADMIN
-// and CAP_BPF that it has, and with CAP_DAC_OVERRIDE if it has it and
+// DropCapabilities leaves the process with those of CAP_NET_RAW, CAP_NET_ADMIN,
+// CAP_BPF and CAP_SYS_NICE that it has, and with CAP_DAC_OVERRIDE if it has it and
 // othersFiles says that the box works on files of another user. No program
 // that it could run gets more: no_new_privs is set (prctl(2)), the ambient
 // and inheritable sets are empty, and the bounding set, which only a process

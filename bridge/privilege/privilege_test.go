@@ -181,10 +181,11 @@ func (r *report) check(t *testing.T, left, thread string) {
 func TestDropAsRoot(t *testing.T) {
 	needRoot(t)
 	r := confine(t, order{Files: proc}, nil)
-	r.check(t, "cap_net_raw,cap_net_admin,cap_bpf", status(netAndBPF, netAndBPF))
-	const override = netAndBPF | 1<<unix.CAP_DAC_OVERRIDE
+	const kept = netAndBPF | 1<<unix.CAP_SYS_NICE
+	r.check(t, "cap_net_raw,cap_net_admin,cap_bpf,cap_sys_nice", status(kept, kept))
+	const override = kept | 1<<unix.CAP_DAC_OVERRIDE
 	r = confine(t, order{OthersFiles: true, Files: proc}, nil)
-	r.check(t, "cap_net_raw,cap_net_admin,cap_bpf,cap_dac_override", status(override, override))
+	r.check(t, "cap_net_raw,cap_net_admin,cap_bpf,cap_sys_nice,cap_dac_override", status(override, override))
 }
 
 // TestDropAsUser: an ordinary user's process keeps what it was given and no

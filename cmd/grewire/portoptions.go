@@ -13,8 +13,8 @@ import (
 // portOptions is what a configuration says about ports.
 func portOptions(c *config.Bridge) afpacket.Options {
 	return afpacket.Options{
-		Backend:   afpacket.Backend(c.Backend),
-		RingSlots: c.RingSlots, ReceiveBuffer: c.ReceiveBuffer, SendBuffer: c.SendBuffer,
+		Backend:  afpacket.Backend(c.Backend),
+		RealTime: true, RingSlots: c.RingSlots, ReceiveBuffer: c.ReceiveBuffer, SendBuffer: c.SendBuffer,
 	}
 }
 

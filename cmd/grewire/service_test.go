@@ -34,8 +34,8 @@ const unitCapabilities = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_ADMIN | 1<<unix.C
 
 // TestLabPrivileges: the box carries frames and answers as an ordinary user
 // with the three capabilities of the unit, with the two that it cannot do
-// without, and as root; while it runs, none of its threads has more than those,
-// or could get more.
+// without, and as root, which keeps CAP_SYS_NICE too; while it runs, none of its
+// threads has more than those, or could get more.
 func TestLabPrivileges(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -46,7 +46,7 @@ func TestLabPrivileges(t *testing.T) {
 	}{
 		{"ordinary user", nobody, asNobody("net_raw", "net_admin", "bpf"), unitCapabilities, unitCapabilities},
 		{"ordinary user without CAP_BPF", nobody, asNobody("net_raw", "net_admin"), unitCapabilities &^ (1 << unix.CAP_BPF), unitCapabilities &^ (1 << unix.CAP_BPF)},
-		{"root", 0, nil, unitCapabilities, unitCapabilities},
+		{"root", 0, nil, unitCapabilities | 1<<unix.CAP_SYS_NICE, unitCapabilities | 1<<unix.CAP_SYS_NICE},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newServiceLab(t)

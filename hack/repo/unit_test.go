@@ -101,6 +101,7 @@ func TestUnitMeansTheProgram(t *testing.T) {
 		"ExecStart":             unitProgram + " run -config /etc/grewire/grewire.toml",
 		"AmbientCapabilities":   capabilities,
 		"CapabilityBoundingSet": capabilities,
+		"LimitRTPRIO":           "1",       // bridge/afpacket/urgency.go
 		"RuntimeDirectory":      "grewire", // of status.socket
 		"StateDirectory":        "grewire",
 		"StateDirectoryMode":    "0700",
