@@ -87,7 +87,7 @@ func TestLabOthersFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.start()
-	want := fmt.Sprintf("CapEff %016x", unitCapabilities|1<<unix.CAP_DAC_OVERRIDE)
+	want := fmt.Sprintf("CapEff %016x", unitCapabilities|1<<unix.CAP_DAC_OVERRIDE|1<<unix.CAP_SYS_NICE)
 	if got := l.threadStatus("CapEff"); len(got) != 1 || got[want] == 0 {
 		t.Errorf("threads have %v, want %s", got, want)
 	}
