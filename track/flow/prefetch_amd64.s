@@ -1,9 +1,9 @@
 #include "textflag.h"
 
-// func prefetch(first, last *uint64)
+// func prefetch(first *uint64, distance uintptr)
 TEXT ·prefetch(SB), NOSPLIT, $0-16
 	MOVQ first+0(FP), AX
-	MOVQ last+8(FP), BX
+	MOVQ distance+8(FP), BX
 	PREFETCHT0 (AX)
-	PREFETCHT0 (BX)
+	PREFETCHT0 (AX)(BX*1)
 	RET

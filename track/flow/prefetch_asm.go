@@ -2,10 +2,10 @@
 
 package flow
 
-// prefetch starts to bring the cache lines of two words in and waits for
-// neither. To read the words does the same for few of them only: a processor
+// prefetch starts to bring the cache line of first in, and that of what lies
+// distance octets behind it, and waits for neither. To read there does the same for few of them only: a processor
 // goes on past a read that misses until some hundred instructions wait for it,
 // which is the work of ten frames.
 //
 //go:noescape
-func prefetch(first, last *uint64)
+func prefetch(first *uint64, distance uintptr)

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"math"
+	"reflect"
 	"sync"
 	"sync/atomic"
 )
@@ -22,6 +23,7 @@ type Table[V any] struct {
 	limit  int64
 	used   atomic.Int64
 	seed   Seed
+	last   uintptr // where an entry's last octet is, counted from its first
 
 	sweepShard, sweepSlot int // owned by Sweep
 }
@@ -39,7 +41,6 @@ type Shard[V any] struct {
 type entry[V any] struct {
 	key   Key
 	value V
-	end   uint64 // where Touch finds the entry's last cache line
 }
 
 const (
@@ -67,6 +68,7 @@ func NewWorkerTable[V any](limit int, secret uint64) *Table[V] {
 
 func newTable[V any](limit int, bits uint, secret uint64) *Table[V] {
 	t := &Table[V]{shards: make([]Shard[V], 1<<bits), shift: 64 - bits, limit: int64(limit), seed: NewSeed(secret)}
+	t.last = reflect.TypeFor[entry[V]]().Size() - 1
 	slots := shardSlots(limit, 1<<bits)
 	for i := range t.shards {
 		t.shards[i] = Shard[V]{tags: newTags(slots), entries: make([]entry[V], slots), table: t}

@@ -13,8 +13,7 @@ func (t *Table[V]) Touch(hash uint64) (guess int) {
 		g := s.tags.group(from)
 		if like := g.like(want); like != 0 {
 			guess = s.wrap(from + like.first())
-			e := &s.entries[guess]
-			prefetch(&e.key.Src.Hi, &e.end)
+			prefetch(&s.entries[guess].key.Src.Hi, t.last)
 			return guess
 		}
 		if g.free() != 0 {
