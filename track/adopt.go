@@ -80,7 +80,7 @@ func (t *Tracker) adopter(gre *flow.Key) (flow.Key, bool) {
 // no lock.
 func (l *Lane) adopt(f *Frame) {
 	control, ok := l.t.adopter(&f.key)
-	if !ok || f.Packet.Faults != 0 {
+	if !ok || f.Packet.Faults != 0 || l.t.nat != nil { // what the WAN calls the IDs of such a call is not known
 		return
 	}
 	if l.adoptFrom(f, &control) {
@@ -158,9 +158,9 @@ func (l *Lane) adoptCall(c *connection, toID uint16, to Side, fromID uint16) boo
 	k.kind, k.pns, k.adopted, k.control = pptp.OutgoingCall, c.client, true, l.now
 	for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
 		if k.side(role) == to {
-			k.setID(role, toID)
+			k.setID(c, role, toID)
 		} else {
-			k.setID(role, fromID)
+			k.setID(c, role, fromID)
 		}
 	}
 	if !l.connect(c, r) {

@@ -51,6 +51,12 @@ type Party struct {
 	CallID uint16     `json:"call_id"` // the ID this end assigned; the other end puts it in its GRE header
 }
 
+// Alias is what the WAN sees of a call's end on the LAN, where it is translated.
+type Alias struct {
+	Addr   netip.Addr `json:"addr"`
+	CallID uint16     `json:"call_id"`
+}
+
 // Traffic counts the GRE of one direction of a call.
 type Traffic struct {
 	Packets uint64 `json:"packets"` // a fragmented packet counts once
@@ -76,6 +82,7 @@ type Call struct {
 	Adopted   bool      `json:"adopted,omitempty"`
 	PNS       Party     `json:"pns"`
 	PAC       Party     `json:"pac"`
+	Alias     *Alias    `json:"alias,omitempty"`
 	Started   time.Time `json:"started"`   // when it was asked for
 	LastSeen  time.Time `json:"last_seen"` // its last GRE packet or control message
 	LANToWAN  Traffic   `json:"lan_to_wan"`
@@ -96,5 +103,6 @@ type Expectation struct {
 	Src     netip.Addr `json:"src"`
 	Dst     netip.Addr `json:"dst"`
 	CallID  uint16     `json:"call_id"` // in the GRE header
+	Alias   *Alias     `json:"alias,omitempty"`
 	Expires time.Time  `json:"expires"`
 }

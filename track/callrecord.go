@@ -25,6 +25,9 @@ type callData struct {
 	pns        Side
 	ids        [2]uint16 // by role, see id
 	idKnown    [2]bool
+	alias      uint16           // what the WAN calls the ID that the LAN's end assigned
+	named      bool             // it has a use of that name
+	refused    bool             // it could get none
 	seen       [flow.Sides]bool // GRE came in by that side
 	adopted    bool             // found by its GRE: kind and roles are a guess
 	started    Time
@@ -45,7 +48,10 @@ func (k *call) id(role pptp.Role) (uint16, bool) {
 	return k.ids[role-pptp.PNS], k.idKnown[role-pptp.PNS]
 }
 
-func (k *call) setID(role pptp.Role, id uint16) {
+func (k *call) setID(c *connection, role pptp.Role, id uint16) {
+	if k.side(role) == LAN {
+		k.takeName(c, id)
+	}
 	k.ids[role-pptp.PNS], k.idKnown[role-pptp.PNS] = id, true
 }
 
@@ -55,6 +61,7 @@ type party struct {
 	role pptp.Role     // 0: whichever is on side
 	side Side
 	id   uint16
+	from Side // who says so: the WAN knows the LAN's end by its alias
 }
 
 // is reports whether the party is an end of k.
@@ -66,6 +73,9 @@ func (p *party) is(k *call) bool {
 		}
 	}
 	id, known := k.id(role)
+	if p.side == LAN && p.from == WAN {
+		id = k.alias
+	}
 	return known && id == p.id && k.side(role) == p.side && (p.kind == 0 || p.kind == k.kind)
 }
 
@@ -116,14 +126,15 @@ func (t *Tracker) move(c *connection, r ref, list callList) {
 }
 
 // findPending returns the call of c that the party belongs to and that is not
-// yet agreed, or 0.
-func (t *Tracker) findPending(c *connection, p *party) ref {
+// yet agreed, or 0: the oldest of those that got no ID, which answers come for in
+// order.
+func (t *Tracker) findPending(c *connection, p *party) (found ref) {
 	for r := c.lists[pending]; r != 0; r = t.calls.at(r).next {
 		if p.is(t.calls.at(r)) {
-			return r
+			found = r
 		}
 	}
-	return 0
+	return found
 }
 
 // oldestPending returns the call of c that was asked for first and is not yet
@@ -138,7 +149,11 @@ func (t *Tracker) oldestPending(c *connection) (oldest ref) {
 // findAgreed returns the agreed call of c that the party belongs to, or 0: the
 // key map leads from the ID that a party assigned to the call.
 func (t *Tracker) findAgreed(c *connection, p *party) ref {
-	key := c.greTo(p.side, p.id)
+	id := p.id
+	if p.side == LAN && p.from == LAN {
+		id, _ = t.aliasOf(c, id)
+	}
+	key := c.greTo(p.side, id)
 	e, ok := t.entry(&key)
 	if !ok || !e.belongsTo(c) || t.calls.at(e.call).serial.Load() != e.serial || !p.is(t.calls.at(e.call)) {
 		return 0
@@ -146,8 +161,12 @@ func (t *Tracker) findAgreed(c *connection, p *party) ref {
 	return e.call
 }
 
-// greTo is the key of the GRE sent to the end on side, which assigned id.
+// greTo is the key of the GRE sent to the end on side, whose ID is this where it
+// comes in.
 func (c *connection) greTo(side Side, id uint16) flow.Key {
-	from := side.Other()
-	return flow.Key{Kind: flow.GREKey, Side: from, Zone: c.key.Zone, Src: c.addr(from), Dst: c.addr(side), DstID: id}
+	k := flow.Key{Kind: flow.GREKey, Side: side.Other(), Zone: c.key.Zone, Src: c.key.Src, Dst: c.key.Dst, DstID: id}
+	if side == LAN {
+		k.Src, k.Dst = c.key.Dst, c.greAddr
+	}
+	return k
 }

@@ -60,6 +60,7 @@ func (w *work) connect(c *connection, r ref) bool {
 		w.limit("calls")
 		return false
 	}
+	w.t.enterQuote(c, k)
 	k.state, k.waits = pptp.CallConnected, w.now
 	w.t.move(c, r, expecting)
 	w.callEvent(EventCallConnected, c, k)
@@ -72,9 +73,8 @@ func (w *work) connect(c *connection, r ref) bool {
 // reports false if the key map is full.
 func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 	k := w.t.calls.at(r)
-	id, _ := k.id(role)
-	key := c.greTo(k.side(role), id)
-	if old := w.t.findAgreed(c, &party{side: k.side(role), id: id}); old != 0 && old != r {
+	key := c.greTo(k.side(role), k.outerID(role))
+	if old := w.t.findAgreed(c, &party{side: k.side(role), id: k.outerID(role), from: WAN}); old != 0 && old != r {
 		w.endCall(c, old, "replaced")
 	}
 	hash := w.t.keymap[key.Side].Hash(&key)
@@ -87,7 +87,7 @@ func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 	if found {
 		w.displaced = append(w.displaced, displaced{key: key, entry: *e})
 	}
-	*e = keyEntry{serial: k.serial.Load(), call: r, lanPort: c.key.SrcID, wanPort: c.key.DstID}
+	*e = newKeyEntry(c, r, k)
 	return true
 }
 
@@ -102,7 +102,7 @@ type displaced struct {
 func (w *work) settle() {
 	for i := range w.displaced {
 		d := &w.displaced[i]
-		key := d.entry.controlKey(&d.key)
+		key := w.t.controlOf(&d.entry, &d.key)
 		hash := w.t.controls.Hash(&key)
 		lock := w.t.lock(hash)
 		if c := w.t.find(hash, &key); c != nil && w.t.calls.at(d.entry.call).serial.Load() == d.entry.serial {
@@ -157,12 +157,17 @@ func (w *work) forget(c *connection, r ref) {
 		for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
 			w.t.leaveKey(c, k, role)
 		}
+		w.t.leaveQuote(c, k)
 		if k.list == expecting {
 			w.t.expectations.Add(-flow.Sides)
 		}
 	}
 	w.t.releaseHosts(c)
 	w.t.unlink(c, r)
+	if k.named {
+		id, _ := k.id(k.lanRole())
+		w.t.nat.letGo(c, id, w.now)
+	}
 	c.calls--
 	c.callEnded = w.now
 	k.serial.Store(0)
@@ -171,8 +176,7 @@ func (w *work) forget(c *connection, r ref) {
 
 // leaveKey removes the call's GRE to the end with this role from the key map.
 func (t *Tracker) leaveKey(c *connection, k *call, role pptp.Role) {
-	id, _ := k.id(role)
-	key := c.greTo(k.side(role), id)
+	key := c.greTo(k.side(role), k.outerID(role))
 	hash := t.keymap[key.Side].Hash(&key)
 	s := t.keymap[key.Side].Lock(hash)
 	defer s.Unlock()
@@ -185,7 +189,7 @@ func (t *Tracker) leaveKey(c *connection, k *call, role pptp.Role) {
 // side: the call waits no longer, and is active once both directions were
 // seen. The caller holds no lock.
 func (w *work) greSeen(key *flow.Key, e *keyEntry) {
-	control := e.controlKey(key)
+	control := w.t.controlOf(e, key)
 	hash := w.t.controls.Hash(&control)
 	lock := w.t.lock(hash)
 	defer lock.Unlock()

@@ -68,6 +68,13 @@ type connection struct {
 	joined    [flow.Sides]bool // heard of since it was restored
 	rejoining [flow.Sides]candidate
 
+	alias    endpoint  // the LAN's end as the WAN knows it
+	greAddr  wire.Addr // where GRE from the WAN goes to; zero if its call ID decides
+	named    bool      // the IDs of its calls are translated
+	reserved reservation
+	fields   [flow.Sides]fieldList // by the side that sends
+	decided  [flow.Sides]decision  // by the side that sends
+
 	calls   int // in all lists
 	pending int // in the list of pending ones
 	lists   [callLists]ref
@@ -169,9 +176,10 @@ func (t *Tracker) leave(hash uint64, k *flow.Key) {
 	s.Delete(hash, k)
 }
 
-// create makes a connection, or returns nil if the limit is reached. The
-// caller holds the lock of hash.
-func (w *work) create(hash uint64, k *flow.Key) *connection {
+// create makes a connection that the WAN sees with this end on the LAN, if it is
+// the WAN's end that opens it, or returns nil if a limit is reached. The caller
+// holds the lock of hash.
+func (w *work) create(hash uint64, k *flow.Key, seen endpoint, opener Side) *connection {
 	if !w.hasRoom(k) {
 		w.limit("connections_per_host")
 		return nil
@@ -183,7 +191,13 @@ func (w *work) create(hash uint64, k *flow.Key) *connection {
 	}
 	c := w.t.connections.at(r)
 	*c = connection{key: *k, hash: hash, self: r, serial: w.t.connectionSerial.Add(1), lastSeen: w.now}
+	if !w.t.nat.admitAlias(c, seen, opener) {
+		w.t.connections.put(r)
+		w.limit("nat.ports")
+		return nil
+	}
 	if !w.t.enter(hash, k, r) {
+		w.t.nat.leaveAlias(c)
 		w.t.connections.put(r)
 		w.limit("connections")
 		return nil
@@ -224,8 +238,18 @@ func (w *work) unconfirm(c *connection) {
 // remove forgets a connection. Its calls have ended.
 func (w *work) remove(c *connection) {
 	w.closeStreams(c)
+	w.forgetNames(c)
+	w.t.nat.leaveAlias(c)
 	w.t.leave(c.hash, &c.key)
 	w.t.connections.put(c.self)
+}
+
+// forgetNames gives up what c has of IDs and of fields on their way.
+func (w *work) forgetNames(c *connection) {
+	if c.named {
+		w.unreserve(c)
+		w.t.nat.freeAllFields(c)
+	}
 }
 
 func (w *work) closeStreams(c *connection) {

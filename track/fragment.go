@@ -67,8 +67,8 @@ func (l *Lane) firstFragment(f *Frame) {
 	}
 	d.verdict, d.reason, d.call = f.Verdict, f.Reason, f.Call
 	l.fragments.follow(d)
-	if d.verdict == Expect {
-		d.verdict = Forward
+	if d.verdict == Expect || d.verdict == Rewrite {
+		d.verdict = Forward // what else passes or changes is up to it
 	}
 	l.describe(d, f)
 	d.pieces.add(0, piece(p), !p.MoreFragments)
@@ -98,6 +98,9 @@ func (l *Lane) describe(d *datagram, f *Frame) {
 		l.fragments.ofCalls++
 	case p.Kind == wire.TCP && d.reason == ReasonControl:
 		d.control = controlKey(p, l.side)
+		if l.t.nat != nil && l.side == WAN {
+			l.t.nat.resolve(&d.control)
+		}
 		d.header, d.position = uint16(p.Payload-p.FragmentData), p.Seq
 	}
 }
@@ -113,7 +116,7 @@ func (l *Lane) laterFragment(f *Frame) {
 	switch {
 	case d != nil && d.verdict != 0:
 		l.follow(f, d)
-	case mayBeGRE(p) && l.settings.Policy.AnyGRE:
+	case mayBeGRE(p) && l.settings.Policy.AnyGRE && !l.stray(f):
 		f.decide(Forward, ReasonAnyGRE)
 	case mayBeGRE(p) || l.mayHideControl(p):
 		l.hold(f, key, d)
@@ -124,10 +127,11 @@ func (l *Lane) laterFragment(f *Frame) {
 
 // mayHideControl reports whether a fragment without a TCP header may be of a
 // control connection that policy would not let pass, or of one that it would
-// though it stops other traffic.
+// though it stops other traffic, or of one that is translated.
 func (l *Lane) mayHideControl(p *wire.Packet) bool {
 	policy := &l.settings.Policy
-	return p.Proto == wire.ProtocolTCP && (policy.restrictsPPTP() || policy.Other == ActDrop)
+	return p.Proto == wire.ProtocolTCP &&
+		(policy.restrictsPPTP() || policy.Other == ActDrop || l.t.nat.translatable(p.Src, p.Zone))
 }
 
 // follow gives a later fragment the verdict of the first.
@@ -159,6 +163,9 @@ func (l *Lane) greFragment(f *Frame, d *datagram) {
 	defer s.Unlock()
 	if e := s.Find(hash, &d.gre); e != nil && e.serial == d.call {
 		e.bytes += uint64(f.Packet.IPLength)
+		if e.translates {
+			l.translateGRE(f, e)
+		}
 		return
 	}
 	f.choose(l.settings.Policy.AnyGRE, ReasonAnyGRE, ReasonNotNegotiated)
@@ -170,13 +177,17 @@ func (l *Lane) controlFragment(f *Frame, d *datagram) {
 	p := &f.Packet
 	hash := l.t.controls.Hash(&d.control)
 	lock := l.t.lock(hash)
-	if c := l.t.find(hash, &d.control); c != nil && c.phase == open {
+	c := l.t.find(hash, &d.control)
+	if c != nil && c.phase == open && !l.gatedFragment(c, f, d) {
 		into := uint32(p.FragmentOffset) - uint32(d.header)
 		me := &c.ends[l.side]
 		if end := d.position + into + uint32(piece(p)); after(end, me.end) {
 			me.end = end
 		}
 		l.readOctets(c, f, d.position+into, f.Data[p.L4:p.End])
+	}
+	if c != nil && c.named {
+		l.translateFragment(c, f, d)
 	}
 	lock.Unlock()
 	l.settle()

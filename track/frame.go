@@ -33,8 +33,11 @@ type Frame struct {
 	Reason  Reason
 	// Call is the number of the call concerned, 0 if none.
 	Call uint64
-	// Rewritten is set when bytes of Data were changed.
+	// Rewritten is set when bytes of Data are to change, or were changed.
 	Rewritten bool
+
+	// Change is what has to change, if Rewritten is set: package nat does it.
+	Change Change
 
 	// key is an EnhancedGRE packet's in the key map, hash its hash there, and
 	// slot where it should be, made ahead of the decision.

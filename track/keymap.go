@@ -9,25 +9,40 @@ import (
 // call: all that the verdict on a packet needs, so that a packet costs one
 // probe. It is guarded by the lock of its shard.
 //
-// It has 72 octets: with its key, and what the table adds, two cache lines.
+// It has 80 octets: with its key, two cache lines.
 type keyEntry struct {
 	serial           uint64 // the call's number
 	call             ref
+	conn             ref    // the connection
 	lanPort, wanPort uint16 // of the control connection, whose addresses are the key's
 	packets, bytes   uint64
 	last             Time // when the last packet came
 	sequence         sequence
+	callID           uint16 // what the packet's becomes, if it is translated
+	translates       bool
 }
 
 // setGREKey makes k the key of a packet as it comes in by side. It goes word by
 // word: the packet was just written that way, and what is read wider than it
 // was written has to wait for memory.
-func setGREKey(k *flow.Key, p *wire.Packet, side Side) {
+func (l *Lane) setGREKey(k *flow.Key, p *wire.Packet) {
 	k.Src.Hi, k.Src.Lo = p.Src.Hi, p.Src.Lo
 	k.Dst.Hi, k.Dst.Lo = p.Dst.Hi, p.Dst.Lo
 	k.Zone = p.Zone
 	k.SrcID, k.DstID = 0, p.CallID
-	k.Kind, k.Side, k.Proto = flow.GREKey, side, 0
+	k.Kind, k.Side, k.Proto = flow.GREKey, l.side, 0
+	if l.byCallID && l.t.nat.translatable(p.Src, p.Zone) {
+		k.Dst = wire.Addr{}
+	}
+}
+
+// newKeyEntry is the entry of a direction of a call.
+func newKeyEntry(c *connection, r ref, k *call) keyEntry {
+	id, _ := k.id(k.lanRole())
+	return keyEntry{
+		serial: k.serial.Load(), call: r, conn: c.self, lanPort: c.key.SrcID, wanPort: c.key.DstID,
+		callID: id, translates: c.named,
+	}
 }
 
 // take counts a packet and reports whether it is the direction's first.
@@ -45,21 +60,21 @@ func (e *keyEntry) take(p *wire.Packet, now Time) (first bool) {
 	return first
 }
 
-// controlKey is the key of the control connection of the call that the entry
-// with the given key belongs to.
-func (e *keyEntry) controlKey(k *flow.Key) flow.Key {
+// controlOf is the key of the control connection of the call that the entry with
+// the given key belongs to.
+func (t *Tracker) controlOf(e *keyEntry, k *flow.Key) flow.Key {
 	out := flow.Key{Kind: flow.ControlKey, Zone: k.Zone, Src: k.Src, Dst: k.Dst, SrcID: e.lanPort, DstID: e.wanPort}
 	if k.Side == WAN {
 		out.Src, out.Dst = k.Dst, k.Src
+		if e.translates {
+			out.Src = wire.AddrFrom4(t.nat.hosts[e.conn-1].addr.Load())
+		}
 	}
 	return out
 }
 
-// belongsTo reports whether the entry's call is one of c. The entry's key has
-// c's addresses and zone already.
-func (e *keyEntry) belongsTo(c *connection) bool {
-	return e.lanPort == c.key.SrcID && e.wanPort == c.key.DstID
-}
+// belongsTo reports whether the entry's call is one of c.
+func (e *keyEntry) belongsTo(c *connection) bool { return e.conn == c.self }
 
 // entry returns a copy of the key map's entry for a key.
 func (t *Tracker) entry(key *flow.Key) (keyEntry, bool) {

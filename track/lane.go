@@ -21,6 +21,11 @@ type Lane struct {
 	// while it is.
 	shard *flow.Shard[keyEntry]
 
+	gate     gate     // segments of translated connections that wait
+	goal     goal     // where the last segment's connection is
+	octets   []Octets // that change, of all frames of the batch
+	byCallID bool     // GRE goes to the owner of its call ID
+
 	fragmentCount atomic.Int64 // len(fragments.known), for those who only look
 }
 
@@ -32,6 +37,7 @@ type Lane struct {
 func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 	l.begin(now)
 	l.fragments.expire(l.now)
+	l.expireHeld(l.now - controlHold)
 	for i := range frames {
 		l.decode(&frames[i])
 	}
@@ -51,6 +57,7 @@ func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 func (l *Lane) Flush(now Time) []*Frame {
 	l.begin(now)
 	l.fragments.flush()
+	l.expireHeld(1<<63 - 1)
 	return l.decided
 }
 
@@ -60,14 +67,16 @@ func (l *Lane) begin(now Time) {
 	clear(l.decided)
 	l.decided = l.decided[:0]
 	l.fragments.pen.recycle(l.t)
+	l.octets = l.octets[:0]
 }
 
 // decode reads the frame and starts to work on its key, ahead of the decision.
 func (l *Lane) decode(f *Frame) {
 	f.Verdict, f.Reason, f.Call, f.Rewritten = 0, 0, 0, false
+	f.Change.What = 0
 	wire.Decode(f.Data, &f.Packet)
 	if f.Packet.Kind == wire.EnhancedGRE {
-		setGREKey(&f.key, &f.Packet, l.side)
+		l.setGREKey(&f.key, &f.Packet)
 		f.hash = l.keymap.Hash(&f.key)
 	}
 }
@@ -95,13 +104,15 @@ func (l *Lane) decide(f *Frame) {
 	default:
 		l.judge(f)
 	}
-	if f.Verdict == Hold {
-		return
+	if f.Verdict != Hold {
+		l.done(f)
+		if p.Fragment && p.FragmentOffset == 0 {
+			l.release()
+			l.firstFragment(f)
+		}
 	}
-	l.done(f)
-	if p.Fragment && p.FragmentOffset == 0 {
-		l.release()
-		l.firstFragment(f)
+	if l.goal.serial != 0 {
+		l.releaseEarly()
 	}
 }
 
@@ -126,13 +137,17 @@ func (l *Lane) judge(f *Frame) {
 	case wire.EnhancedGRE:
 		l.gre(f)
 	case wire.PlainGRE:
-		if policy.GREv0 == ActForward {
+		switch {
+		case l.stray(f):
+		case policy.GREv0 == ActForward:
 			f.decide(Forward, ReasonGREv0)
-			return
+		default:
+			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREv0Denied)
 		}
-		f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREv0Denied)
 	case wire.OddGRE:
-		f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREVersion)
+		if !l.stray(f) {
+			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREVersion)
+		}
 	case wire.MalformedGRE:
 		f.decide(Drop, ReasonMalformed)
 		if f.Packet.Fragment {
@@ -179,6 +194,9 @@ func (l *Lane) gre(f *Frame) {
 		return
 	}
 	f.decide(Forward, ReasonCall)
+	if e.translates {
+		l.translateGRE(f, e)
+	}
 	if e.take(p, l.now) {
 		first := *e
 		l.release()
@@ -200,13 +218,15 @@ func (l *Lane) faulty(f *Frame) bool {
 // unknownGRE decides about GRE of no call that comes in by this side.
 func (l *Lane) unknownGRE(f *Frame) {
 	l.release()
+	if l.stray(f) {
+		return
+	}
 	if l.settings.Policy.AnyGRE {
 		f.decide(Forward, ReasonAnyGRE)
 		return
 	}
 	f.decide(Drop, ReasonNotNegotiated)
-	mirrored := f.key
-	mirrored.Side = l.side.Other()
+	mirrored := l.mirrored(&f.key)
 	if e, ok := l.t.entry(&mirrored); ok {
 		f.Call = e.serial
 		f.decide(Drop, ReasonWrongSide)

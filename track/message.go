@@ -64,7 +64,7 @@ func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
 	kind, _ := pptp.KindOf(t)
 	role, _ := pptp.SenderOf(t)
 	id, _ := v.CallID()
-	r := w.t.findPending(c, &party{kind: kind, role: role, side: from, id: id})
+	r := w.t.findPending(c, &party{kind: kind, role: role, side: from, id: id, from: from})
 	if r != 0 {
 		if _, again := w.t.calls.at(r).state.Next(kind, t, 0); !again {
 			w.endCall(c, r, "replaced")
@@ -75,21 +75,24 @@ func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
 		if r = w.newCall(c); r == 0 {
 			return 0
 		}
-		w.t.calls.at(r).ask(kind, role, from, id)
+		w.t.calls.at(r).ask(c, kind, role, from, id)
 		w.callEvent(EventCallRequested, c, w.t.calls.at(r))
 	}
 	k := w.t.calls.at(r)
+	if from == LAN {
+		k.takeName(c, id)
+	}
 	k.control, k.waits = w.now, w.now
 	return k.serial.Load()
 }
 
 // ask makes k a call that the end with this role, on side from, asks for.
-func (k *call) ask(kind pptp.CallKind, role pptp.Role, from Side, id uint16) {
+func (k *call) ask(c *connection, kind pptp.CallKind, role pptp.Role, from Side, id uint16) {
 	k.kind, k.pns = kind, from
 	if role == pptp.PAC {
 		k.pns = from.Other()
 	}
-	k.setID(role, id)
+	k.setID(c, role, id)
 	k.state, _ = pptp.CallIdle.Next(kind, requestOf(kind), 0)
 }
 
@@ -110,6 +113,9 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 	k := w.t.calls.at(r)
 	serial = k.serial.Load()
 	result, _ := v.Result()
+	if isReply(v.ControlType()) && (k.refused || from == LAN && c.reserved.dead) {
+		result = uint8(pptp.OutCallResultGeneralError) // as it leaves, see refusal
+	}
 	next, ok := k.state.Next(k.kind, v.ControlType(), result)
 	if !ok {
 		w.count(AnomalyIllegalMessage)
@@ -126,23 +132,23 @@ func (w *work) concerned(c *connection, from Side, v pptp.View) ref {
 	to := from.Other()
 	switch v.ControlType() {
 	case pptp.OutgoingCallReply:
-		return w.answered(c, party{pptp.OutgoingCall, pptp.PNS, to, peers}, pptp.PAC, own)
+		return w.answered(c, party{pptp.OutgoingCall, pptp.PNS, to, peers, from}, pptp.PAC, own)
 	case pptp.IncomingCallReply:
-		return w.answered(c, party{pptp.IncomingCall, pptp.PAC, to, peers}, pptp.PNS, own)
+		return w.answered(c, party{pptp.IncomingCall, pptp.PAC, to, peers, from}, pptp.PNS, own)
 	case pptp.IncomingCallConnected:
-		return w.pendingFirst(c, party{pptp.IncomingCall, pptp.PNS, to, peers})
+		return w.pendingFirst(c, party{pptp.IncomingCall, pptp.PNS, to, peers, from})
 	case pptp.CallClearRequest:
-		return w.agreedFirst(c, party{0, pptp.PNS, from, own})
+		return w.agreedFirst(c, party{0, pptp.PNS, from, own, from})
 	case pptp.CallDisconnectNotify:
 		// By the RFC the ID is the PAC's; some PACs send the PNS's instead.
-		if r := w.agreedFirst(c, party{0, pptp.PAC, from, own}); r != 0 {
+		if r := w.agreedFirst(c, party{0, pptp.PAC, from, own, from}); r != 0 {
 			return r
 		}
-		return w.agreedFirst(c, party{0, pptp.PNS, to, own})
+		return w.agreedFirst(c, party{0, pptp.PNS, to, own, from})
 	case pptp.WANErrorNotify:
-		return w.agreedFirst(c, party{0, pptp.PNS, to, peers})
+		return w.agreedFirst(c, party{0, pptp.PNS, to, peers, from})
 	case pptp.SetLinkInfo:
-		return w.agreedFirst(c, party{0, 0, to, peers})
+		return w.agreedFirst(c, party{0, 0, to, peers, from})
 	}
 	return 0
 }
@@ -185,12 +191,12 @@ func (w *work) transition(c *connection, r ref, next pptp.CallState, v pptp.View
 		w.refuse(c, r, v)
 	case next == pptp.CallReplied && had != next:
 		id, _ := v.CallID()
-		k.setID(pptp.PNS, id)
+		k.setID(c, pptp.PNS, id)
 		k.state, k.waits = next, w.now
 	case next == pptp.CallConnected && had != next:
 		if v.ControlType() == pptp.OutgoingCallReply {
 			id, _ := v.CallID()
-			k.setID(pptp.PAC, id)
+			k.setID(c, pptp.PAC, id)
 		}
 		return w.connect(c, r)
 	default:

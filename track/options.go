@@ -63,6 +63,9 @@ type Options struct {
 	Policy   Policy
 	Limits   Limits
 	Timeouts Timeouts
+	// Translation says by which names the WAN knows the LAN's ends; nil means by
+	// their own. It stays as it was when the Tracker was made.
+	Translation Translation
 	// Seed keys the hash of every table. It must not be guessable by those
 	// who send frames; tests fix it.
 	Seed uint64

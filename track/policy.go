@@ -9,6 +9,19 @@ import (
 
 // other decides about what is neither PPTP control nor GRE.
 func (l *Lane) other(f *Frame) {
+	switch {
+	case l.t.nat == nil:
+		l.byPolicy(f)
+	case f.Packet.Kind == wire.ICMP:
+		l.byPolicy(f)
+		l.translateQuote(f)
+	case !l.stray(f):
+		l.byPolicy(f)
+	}
+}
+
+// byPolicy is other without translation.
+func (l *Lane) byPolicy(f *Frame) {
 	p := &f.Packet
 	if l.settings.Policy.Other == ActForward {
 		f.decide(Forward, ReasonOther)

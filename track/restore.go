@@ -88,10 +88,15 @@ func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
 		key: key, hash: hash, self: at, serial: r.t.connectionSerial.Add(1), phase: open, restored: r.now,
 		midway: s.Midway, doubtful: s.Doubtful, adopted: s.Adopted, opener: s.Opener, client: s.Client, requester: s.Requester, session: s.Session, lastSeen: r.time(s.LastSeen),
 	}
+	if !r.t.nat.readmit(c, endpoint{s.AliasAddr, s.AliasPort}, s.LANMAC) {
+		r.t.connections.put(at)
+		return
+	}
 	for side := range c.ends {
 		s.Ends[side].restore(c, Side(side), r.t)
 	}
 	if !r.t.enter(hash, &key, at) {
+		r.t.nat.leaveAlias(c)
 		r.t.connections.put(at)
 		r.limit("connections")
 		return
@@ -155,11 +160,12 @@ func (r *restorer) call(c *connection, s *SavedCall) bool {
 	}
 	k := r.t.calls.at(at)
 	k.callData = callData{
-		kind: s.Kind, state: s.State, pns: s.PNS, ids: s.IDs, idKnown: s.Known, adopted: s.Adopted,
+		kind: s.Kind, state: s.State, pns: s.PNS, ids: s.IDs, idKnown: s.Known, alias: s.Alias, adopted: s.Adopted,
 		started: r.time(s.Started), control: r.time(s.Control), waits: r.time(s.Waits),
 	}
 	k.serial.Store(s.Serial)
-	if !r.admitGRE(c, at, s) {
+	if !r.claimName(c, k) || !r.admitGRE(c, at, s) {
+		r.unclaimName(c, k)
 		k.serial.Store(0)
 		r.t.calls.put(at)
 		r.t.releaseHosts(c)
@@ -168,6 +174,27 @@ func (r *restorer) call(c *connection, s *SavedCall) bool {
 	c.calls++
 	r.known[s.Serial] = struct{}{}
 	return true
+}
+
+// claimName makes the call's ID have the name that it had. Without translation
+// it is the ID itself.
+func (r *restorer) claimName(c *connection, k *call) bool {
+	id, known := k.id(k.lanRole())
+	switch {
+	case !known:
+		return true
+	case !c.named:
+		return k.alias == id
+	}
+	k.named = r.t.nat.claim(c, id, k.alias)
+	return k.named
+}
+
+func (r *restorer) unclaimName(c *connection, k *call) {
+	if id, _ := k.id(k.lanRole()); k.named {
+		r.t.nat.letGo(c, id, r.now)
+		k.named = false
+	}
 }
 
 // sane reports whether s can be a call: live, with the IDs that its state calls
@@ -210,6 +237,9 @@ func (r *restorer) admitGRE(c *connection, at ref, s *SavedCall) bool {
 		}
 		return false
 	}
+	if list != pending {
+		r.t.enterQuote(c, k)
+	}
 	r.t.link(c, at, list)
 	return true
 }
@@ -222,8 +252,7 @@ func (r *restorer) direction(c *connection, at ref, from Side, s *SavedGRE) bool
 	if k.pns == from {
 		role = pptp.PAC
 	}
-	id, _ := k.id(role)
-	key := c.greTo(from.Other(), id)
+	key := c.greTo(from.Other(), k.outerID(role))
 	hash := r.t.keymap[from].Hash(&key)
 	shard := r.t.keymap[from].Lock(hash)
 	defer shard.Unlock()
@@ -231,11 +260,8 @@ func (r *restorer) direction(c *connection, at ref, from Side, s *SavedGRE) bool
 	if e == nil || found {
 		return false
 	}
-	*e = keyEntry{
-		serial: k.serial.Load(), call: at, lanPort: c.key.SrcID, wanPort: c.key.DstID,
-		packets: s.Packets, bytes: s.Bytes, last: r.time(s.Last),
-		sequence: s.sequence(),
-	}
+	*e = newKeyEntry(c, at, k)
+	e.packets, e.bytes, e.last, e.sequence = s.Packets, s.Bytes, r.time(s.Last), s.sequence()
 	return true
 }
 

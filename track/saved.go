@@ -33,6 +33,9 @@ type SavedConnection struct {
 	LastSeen         Time
 	Ends             [flow.Sides]SavedEnd // by the side that sends
 	Calls            uint32               // how many of Saved.Calls are its
+	AliasAddr        wire.Addr            // of the LAN's end, as the WAN knows it
+	LANMAC           uint64
+	AliasPort        uint16
 }
 
 // SavedEnd is the TCP state of what one end sends, in sequence numbers, and how
@@ -54,6 +57,7 @@ type SavedCall struct {
 	State                   pptp.CallState
 	PNS                     Side
 	IDs                     [2]uint16 // of PNS and PAC
+	Alias                   uint16    // what the WAN calls the LAN's
 	Known                   [2]bool   // whether they have assigned it
 	Adopted                 bool
 	Started, Control, Waits Time
@@ -89,7 +93,10 @@ func (t *Tracker) saveConnection(s *Saved, c *connection) {
 	out := SavedConnection{
 		LANAddr: c.key.Src, WANAddr: c.key.Dst, Zone: c.key.Zone, LANPort: c.key.SrcID, WANPort: c.key.DstID,
 		Midway: c.midway, Doubtful: c.doubtful, Adopted: c.adopted, Opener: c.opener, Client: c.client, Requester: c.requester, Session: c.session,
-		LastSeen: c.lastSeen, Calls: uint32(c.calls),
+		LastSeen: c.lastSeen, Calls: uint32(c.calls), AliasAddr: c.alias.addr, AliasPort: c.alias.port,
+	}
+	if c.named {
+		out.LANMAC = t.nat.hosts[c.self-1].mac.Load()
 	}
 	for side := range out.Ends {
 		out.Ends[side] = c.ends[side].saved(&c.streams[side])
@@ -124,7 +131,7 @@ func (e *tcpEnd) saved(d *stream.Direction) SavedEnd {
 
 func (t *Tracker) savedCall(c *connection, k *call) SavedCall {
 	out := SavedCall{
-		Serial: k.serial.Load(), Kind: k.kind, State: k.state, PNS: k.pns, IDs: k.ids, Known: k.idKnown, Adopted: k.adopted,
+		Serial: k.serial.Load(), Kind: k.kind, State: k.state, PNS: k.pns, IDs: k.ids, Alias: k.alias, Known: k.idKnown, Adopted: k.adopted,
 		Started: k.started, Control: k.control, Waits: k.waits,
 	}
 	if !k.state.CarriesGRE() {

@@ -10,13 +10,36 @@ import (
 // control decides about a segment of a PPTP control connection.
 func (l *Lane) control(f *Frame) {
 	p := &f.Packet
+	l.goal = goal{}
 	k := controlKey(p, l.side)
+	seen := endpoint{k.Src, k.SrcID}
+	if !l.arrives(f, &k) {
+		return
+	}
 	hash := l.t.controls.Hash(&k)
 	lock := l.t.lock(hash)
 	l.settings = l.t.settings.Load()
-	l.segment(f, hash, &k)
+	if c := l.segment(f, hash, &k, seen); c != nil && c.named && f.Verdict != Hold {
+		l.finishNamed(c, f)
+	}
 	lock.Unlock()
 	l.settle()
+}
+
+// arrives makes k the key of the connection whose segment comes in, or drops it
+// if the box has no way for it.
+func (l *Lane) arrives(f *Frame, k *flow.Key) bool {
+	n := l.t.nat
+	switch {
+	case n == nil:
+	case l.side == WAN && !n.resolve(k):
+		f.decide(Drop, ReasonNoTranslation)
+		return false
+	case l.side == LAN && n.Owns(k.Dst):
+		f.decide(Drop, ReasonHairpin)
+		return false
+	}
+	return true
 }
 
 // allowed asks policy about a segment of a connection that may not be known
@@ -41,26 +64,30 @@ func (l *Lane) opener(p *wire.Packet) Side {
 	return l.side
 }
 
-// segment is control under the connection's lock.
-func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key) {
+// segment is control under the connection's lock. It returns the connection, if
+// there is one. The WAN sees its end on the LAN as seen.
+func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key, seen endpoint) *connection {
 	p := &f.Packet
 	f.decide(Forward, ReasonControl)
 	c := l.t.find(hash, k)
 	if !l.allowed(c, k, p) {
 		f.decide(Drop, ReasonPPTPDenied)
-		return
+		return nil
 	}
 	switch {
 	case c == nil:
-		c = l.firstSegment(f, hash, k)
+		c = l.firstSegment(f, hash, k, seen)
+	case l.side == WAN && c.alias != seen:
+		f.decide(Drop, ReasonNoTranslation)
+		return nil
 	case c.phase != open:
 		if reason, bad := l.t.misplaced(k, c.phase != pickedUp); bad {
 			f.decide(Drop, reason)
-			return
+			return nil
 		}
 	}
 	if c == nil {
-		return
+		return nil
 	}
 	switch flags := p.Flags & (wire.SYN | wire.ACK | wire.RST); {
 	case flags&wire.RST != 0:
@@ -72,11 +99,12 @@ func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key) {
 	default:
 		l.established(c, f)
 	}
+	return c
 }
 
 // firstSegment makes the connection of a segment that belongs to none, unless
 // there is nothing to follow: then the frame is decided.
-func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key) *connection {
+func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key, seen endpoint) *connection {
 	p := &f.Packet
 	syn := p.Flags&wire.SYN != 0
 	if reason, bad := l.t.misplaced(k, syn); bad {
@@ -84,20 +112,33 @@ func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key) *connection {
 		return nil
 	}
 	if p.Flags&wire.RST != 0 || syn && p.Flags&wire.ACK != 0 || !syn && p.PayloadLength() == 0 {
+		l.unfollowed(f, k, seen, ReasonControl)
 		return nil // nothing to learn from
 	}
-	c := l.create(hash, k)
+	opener := l.side
+	if !syn {
+		opener = clientSide(k, l.opener(p))
+	}
+	c := l.create(hash, k, seen, opener)
 	if c == nil {
-		f.decide(Forward, ReasonControlUntracked)
+		l.unfollowed(f, k, seen, ReasonControlUntracked)
 		return nil
 	}
-	c.opener = l.side
+	c.opener = opener
 	if !syn {
 		c.phase, c.midway = pickedUp, true
-		c.opener = clientSide(k, l.opener(p))
 	}
 	c.client = clientSide(k, c.opener)
 	return c
+}
+
+// unfollowed decides about a segment of no connection: it passes, unless it could
+// only pass with another address.
+func (l *Lane) unfollowed(f *Frame, k *flow.Key, seen endpoint, why Reason) {
+	f.decide(Forward, why)
+	if l.t.nat.needsAlias(k, seen, l.side) {
+		f.decide(Drop, ReasonNoTranslation)
+	}
 }
 
 // syn takes a SYN without ACK. One that does not fit what is there may be of a
@@ -175,9 +216,11 @@ func (l *Lane) renew(c *connection) {
 // restart makes c a new connection between the same ends.
 func (w *work) restart(c *connection, opener Side) {
 	w.closeControl(c, "replaced")
+	w.forgetNames(c)
 	*c = connection{
 		key: c.key, hash: c.hash, self: c.self, serial: w.t.connectionSerial.Add(1), lastSeen: w.now,
 		opener: opener, client: clientSide(&c.key, opener),
+		alias: c.alias, greAddr: c.greAddr, named: c.named,
 	}
 	w.evict(w.t.unconfirmed.push(c))
 }
@@ -223,6 +266,9 @@ func (l *Lane) established(c *connection, f *Frame) {
 		f.decide(Forward, ReasonControlBadChecksum)
 		return
 	}
+	if l.gated(c, f) {
+		return
+	}
 	if c.restored != 0 {
 		l.heard(c, p)
 	}
@@ -264,6 +310,9 @@ func (l *Lane) acknowledged(c *connection, f *Frame) {
 	ack := f.Packet.Ack
 	if c.ends[other].fin && ack == c.ends[other].end {
 		ack-- // FIN is no octet of the stream
+	}
+	if c.named {
+		l.t.nat.freeFields(&c.fields[other], ack)
 	}
 	if c.streams[other].Acknowledged(l.t.buffers, ack) {
 		l.count(AnomalyMissedOctets)
@@ -310,7 +359,19 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 	if len(octets) == 0 {
 		return
 	}
+	if !c.named {
+		l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
+		return
+	}
+	var ok bool
+	if l.promised, ok = l.promise(&c.fields[l.side], len(octets)); !ok {
+		l.limit("nat.fields")
+		f.decide(Drop, ReasonControlGap)
+		return
+	}
 	l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
+	l.t.nat.reserved.Add(-int64(l.promised))
+	l.promised = 0
 }
 
 // readFrom acts on every message of the end on side that reader has; f is the
@@ -322,15 +383,27 @@ func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader
 		reader.Leave(l.t.buffers.Limit() / 2) // for those who have shown to be there
 	}
 	for m := new(stream.Message); reader.Next(m); {
+		if c.named {
+			l.nameIDs(c, side, m.Position, m.View)
+		}
 		if opened, call := l.message(c, side, m.View); call != 0 {
 			f.Call = call
 			if opened {
 				f.decide(Expect, ReasonControl)
 			}
 		}
+		if c.named && side == LAN {
+			l.unreserve(c)
+		}
+	}
+	if c.named && d.State() == stream.Reading {
+		l.nameIDs(c, side, d.Begin(), d.Partial(l.t.buffers))
 	}
 	if reader.Refused() {
 		l.limit("hold_bytes")
+		if c.named {
+			f.decide(Drop, ReasonControlGap) // to be sent again
+		}
 	}
 	if d.Holds() && c.holdsSince == 0 {
 		c.holdsSince = l.now

@@ -55,7 +55,7 @@ func (s *settings) expectation(c *connection, k *call, from Side) Expectation {
 	}
 	id, _ := k.id(role)
 	return Expectation{
-		Call: k.serial.Load(), Zone: c.key.Zone, Side: from, CallID: id,
+		Call: k.serial.Load(), Zone: c.key.Zone, Side: from, CallID: id, Alias: c.aliasOf(k),
 		Src: c.addr(from).Netip(), Dst: c.addr(from.Other()).Netip(), Expires: s.deadline(k).Std(),
 	}
 }
@@ -93,7 +93,7 @@ func (t *Tracker) snapshot(c *connection, k *call, gone []displaced) Call {
 	out := Call{
 		ID: k.serial.Load(), Zone: c.key.Zone, State: k.shown(), Kind: k.kind.String(), Adopted: k.adopted,
 		PNS: c.party(k, pptp.PNS), PAC: c.party(k, pptp.PAC),
-		Started: k.started.Std(), Control: c.control(),
+		Alias: c.aliasOf(k), Started: k.started.Std(), Control: c.control(),
 	}
 	last := k.control
 	if k.state.CarriesGRE() {
@@ -127,8 +127,7 @@ func (t *Tracker) traffic(c *connection, k *call, from Side, gone []displaced) k
 	if k.pns == from {
 		role = pptp.PAC
 	}
-	id, _ := k.id(role)
-	key := c.greTo(from.Other(), id)
+	key := c.greTo(from.Other(), k.outerID(role))
 	for i := range gone {
 		if d := &gone[i]; d.key == key && d.entry.serial == k.serial.Load() {
 			return d.entry
@@ -151,6 +150,15 @@ func (k *call) shown() CallState {
 		return CallConnected
 	}
 	return CallRequested
+}
+
+// aliasOf is what the WAN sees of the call's end on the LAN; nil if it is not
+// translated.
+func (c *connection) aliasOf(k *call) *Alias {
+	if !c.named {
+		return nil
+	}
+	return &Alias{Addr: c.alias.addr.Netip(), CallID: k.alias}
 }
 
 func (c *connection) party(k *call, role pptp.Role) Party {

@@ -27,6 +27,7 @@ type Tracker struct {
 	unconfirmed *ageing
 	closed      *ageing
 	buffers     *stream.Pool
+	nat         *aliases // nil if nothing is translated
 
 	serial           atomic.Uint64 // of the last call
 	connectionSerial atomic.Uint64 // of the last connection
@@ -72,6 +73,7 @@ func New(o Options) *Tracker {
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
 		buffers:     stream.NewPool(buffersIn(&o.Limits)),
+		nat:         newAliases(&o),
 	}
 	for side := range t.keymap {
 		t.keymap[side] = flow.NewWorkerTable[keyEntry](o.Limits.Calls, o.Seed)
@@ -87,6 +89,7 @@ func (t *Tracker) Lane(side Side) *Lane {
 	l := &Lane{work: work{t: t}, side: side, keymap: t.keymap[side]}
 	l.settings = t.settings.Load()
 	l.fragments.init(l)
+	l.byCallID = side == WAN && t.nat != nil && t.nat.ByCallID()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lanes = append(t.lanes, l)
@@ -103,6 +106,7 @@ type work struct {
 	evicted   []aged
 	anomalies [NumAnomalies]atomic.Uint64
 	limited   map[string]Time // when a limit was last reported
+	promised  int             // fields set aside for the segment that is read
 }
 
 // Events returns what happened since the last call. The slice is valid until

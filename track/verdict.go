@@ -75,6 +75,9 @@ const (
 	ReasonFragmentOverlap // a fragment that overlaps one already seen
 	ReasonFragmentTiny    // a first fragment too short for the headers that decide
 	ReasonFragmentLimit   // limits.fragments or limits.hold_bytes reached
+	ReasonNoTranslation   // what translation knows no way for: for the box's own address, or of nobody's
+	ReasonHairpin         // PPTP from the LAN for an address that the box has on the WAN side
+	ReasonControlGap      // control of a translated connection behind octets that did not come
 	ReasonEgressMTU       // too long for the port it would leave by
 	ReasonEgressFull      // the port it would leave by took no more
 	ReasonEgressDown      // the port it would leave by is down
@@ -94,6 +97,7 @@ var reasonNames = [NumReasons]string{
 	ReasonStrictGRE: "strict-gre", ReasonOtherDenied: "other-denied", ReasonPPTPDenied: "pptp-denied",
 	ReasonFragmentOrphan: "fragment-orphan", ReasonFragmentOverlap: "fragment-overlap",
 	ReasonFragmentTiny: "fragment-tiny", ReasonFragmentLimit: "fragment-limit",
+	ReasonNoTranslation: "no-translation", ReasonHairpin: "hairpin", ReasonControlGap: "control-gap",
 	ReasonEgressMTU: "egress-mtu", ReasonEgressFull: "egress-full", ReasonEgressDown: "egress-down", ReasonBypassed: "bypassed",
 }
 

@@ -29,6 +29,16 @@ const (
 	HostKey
 	// PairKey names two hosts: Src on the LAN, Dst on the WAN.
 	PairKey
+	// AliasKey is a translated ControlKey as the WAN sees it: Src and SrcID are
+	// the LAN end's alias.
+	AliasKey
+	// CallNameKey names a call ID that a host on the LAN assigned, DstID: Src is
+	// the host, Dst its peer on the WAN. SrcID tells the host as a server behind
+	// an address (1) from the same as anything else.
+	CallNameKey
+	// QuoteKey is GRE towards the WAN as it looks there: Src is the alias of
+	// the LAN's end, DstID the call ID in the header.
+	QuoteKey
 )
 
 // Key is the identity of something in a table. It holds no pointers and no

@@ -262,3 +262,19 @@ func (r *Reader) release() {
 // after reports whether sequence number a comes after b, across the wrap at
 // 2^32 (RFC 9293, section 3.4).
 func after(a, b uint32) bool { return int32(a-b) > 0 }
+
+// Frontier is the position behind the last octet that d has without a gap, if
+// it is Reading.
+func (d *Direction) Frontier(pool *Pool) uint32 { return d.next + uint32(d.held(pool)) }
+
+// Partial returns what is there of the message that is not whole yet, valid
+// until the next Segment. Its first octet is at Start of the next message.
+func (d *Direction) Partial(pool *Pool) pptp.View {
+	if d.buffer == 0 {
+		return nil
+	}
+	return pptp.View(pool.buffer(d.buffer).there())
+}
+
+// Begin is the position of the message that is not whole yet.
+func (d *Direction) Begin() uint32 { return d.next }

@@ -21,6 +21,15 @@ func addr6(b []byte) Addr {
 	return Addr{Hi: binary.BigEndian.Uint64(b), Lo: binary.BigEndian.Uint64(b[8:16])}
 }
 
+// AddrFrom4 returns the IPv4-mapped form of an IPv4 address, given as a number.
+func AddrFrom4(a uint32) Addr { return Addr{Lo: mappedPrefix | uint64(a)} }
+
+// Is4 reports whether a is an IPv4 address.
+func (a Addr) Is4() bool { return a.isMapped() }
+
+// V4 returns the IPv4 address that a is, as a number.
+func (a Addr) V4() uint32 { return uint32(a.Lo) }
+
 // isMapped reports whether a is an IPv4-mapped address.
 func (a Addr) isMapped() bool { return a.Hi == 0 && a.Lo>>32 == 0xffff }
 

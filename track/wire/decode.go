@@ -108,12 +108,27 @@ func (p *Packet) network(frame []byte, ether uint16, l3 int) {
 	case etherPPPoE:
 		p.pppoe(frame, l3)
 	case etherARP:
-		p.Kind = ARP
+		p.arp(frame, l3)
 	case etherMACControl:
 		if isPause(frame[l3:]) {
 			p.Kind = Pause
 		}
 	}
+}
+
+// arpLength is the length of an ARP packet that maps Ethernet to IPv4
+// addresses, and arpEthernetIPv4 what says that it does (RFC 826).
+const (
+	arpLength       = 28
+	arpEthernetIPv4 = 1<<48 | etherIPv4<<32 | 6<<24 | 4<<16
+)
+
+func (p *Packet) arp(frame []byte, l3 int) {
+	p.Kind = ARP
+	if len(frame) < l3+arpLength || binary.BigEndian.Uint64(frame[l3:])&^0xffff != arpEthernetIPv4 {
+		return
+	}
+	p.Src, p.Dst = addr4(frame[l3+14:]), addr4(frame[l3+24:])
 }
 
 // isPause tells the opcodes of MAC control that stop a link: PAUSE and

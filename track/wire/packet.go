@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // Kind says what a frame turned out to be. It decides which fields of a
 // Packet are valid; the zero Kind is Other.
 type Kind uint8
@@ -31,7 +33,8 @@ const (
 	// lie or are cut; or it is a fragment that hides which protocol it
 	// carries, which no sender may make (RFC 7112, section 5).
 	MalformedGRE
-	// ARP is an ARP frame.
+	// ARP is an ARP frame. Src and Dst are the sender's and the target's IPv4
+	// address, if it is about such.
 	ARP
 	// LinkControl is a frame to a reserved link-local group address
 	// (IEEE 802.1Q, table 8-1): STP, LACP, EAPOL, LLDP.
@@ -158,4 +161,10 @@ const (
 // has checked it.
 func (o *Offload) Unfinished() bool {
 	return o.Flags&(offloadNeedsChecksum|offloadDataValid) != 0 || o.GSOType != 0
+}
+
+// SourceMAC returns the source MAC address of a frame that was decoded, as a
+// number.
+func SourceMAC(frame []byte) uint64 {
+	return uint64(binary.BigEndian.Uint16(frame[6:]))<<32 | uint64(binary.BigEndian.Uint32(frame[8:]))
 }

@@ -80,7 +80,8 @@ func linkRows() []row {
 		{"PPPoE cut", eth(octets("8864 1100 0007 00")), "", other},
 		{"PPPoE discovery", eth(octets("8863 1109 0000 0004 01010000")), "", other},
 
-		{"ARP", eth(octets("0806 0001080006040001 020000000001 c0000201 000000000000 c0000202")), "", wire.Packet{Kind: wire.ARP}},
+		{"ARP", eth(octets("0806 0001080006040001 020000000001 c0000201 000000000000 c0000202")), "",
+			wire.Packet{Kind: wire.ARP, Src: wire.AddrFrom4(0xc0000201), Dst: wire.AddrFrom4(0xc0000202)}},
 		{"tagged ARP", eth(tag(0x8100, 100, octets("0806 0001080006040001"))), "100", wire.Packet{Kind: wire.ARP}},
 		{"STP", octets("0180c2000000 020000000001 0026 424203 0000000000"), "", wire.Packet{Kind: wire.LinkControl}},
 		{"LLDP", octets("0180c200000e 020000000001 88cc 0207"), "", wire.Packet{Kind: wire.LinkControl}},

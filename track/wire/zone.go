@@ -34,6 +34,9 @@ func (z Zone) push(vid uint16) Zone {
 // session adds a PPPoE session.
 func (z Zone) session(id uint16) Zone { return z | zonePPPoE | Zone(id) }
 
+// InSession reports whether the frame is of a PPPoE session.
+func (z Zone) InSession() bool { return z&zonePPPoE != 0 }
+
 // String returns "" (untagged), "100", "100.200" (outer.inner), "ppp7" or
 // "100.ppp7".
 func (z Zone) String() string { return string(z.append(nil)) }

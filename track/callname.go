@@ -1,0 +1,154 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+)
+
+// A call ID that a host on the LAN assigned has one name on the WAN for each
+// peer there, however many calls and control connections use it: IDs are unique
+// between two peers (RFC 2637, section 3.2.1), so that a second use of one is
+// the same ID again. A name is taken when the first octets that say it cross,
+// and given back when the last call ends that has it.
+
+// callName is what the WAN calls an ID.
+type callName struct {
+	alias uint16
+	uses  uint32
+	addr  uint32 // the host's alias, IPv4
+}
+
+// reservation is the name that a message on its way has, until it is whole and
+// its call takes it over.
+type reservation struct {
+	id, alias uint16
+	held      bool
+	dead      bool // there was none to be had
+}
+
+// nameKey is the key of an ID that c's end on the LAN assigned.
+func (c *connection) nameKey(id uint16) flow.Key {
+	k := flow.Key{Kind: flow.CallNameKey, Zone: c.key.Zone, Src: c.key.Src, Dst: c.key.Dst, DstID: id}
+	if c.client == WAN && c.translated() {
+		k.SrcID = 1
+	}
+	return k
+}
+
+// hold takes the name of an ID once more. It reports false if there is none.
+func (n *aliases) hold(c *connection, id uint16, now Time) (alias uint16, ok bool) {
+	key := c.nameKey(id)
+	hash := n.names.Hash(&key)
+	s := n.names.Lock(hash)
+	defer s.Unlock()
+	name, found := s.Insert(hash, &key)
+	if name == nil {
+		return DeadID, false
+	}
+	if !found {
+		if name.alias, ok = n.TakeID(c.key.Zone, c.greAddr, c.key.Dst, id, now); !ok {
+			s.Delete(hash, &key)
+			return DeadID, false
+		}
+	}
+	name.uses++
+	name.addr = c.alias.addr.V4()
+	return name.alias, true
+}
+
+// letGo gives a use of an ID's name back.
+func (n *aliases) letGo(c *connection, id uint16, now Time) {
+	key := c.nameKey(id)
+	hash := n.names.Hash(&key)
+	s := n.names.Lock(hash)
+	defer s.Unlock()
+	name := s.Find(hash, &key)
+	if name == nil {
+		return
+	}
+	if name.uses--; name.uses == 0 {
+		n.PutID(c.key.Zone, c.greAddr, c.key.Dst, name.alias, now)
+		s.Delete(hash, &key)
+	}
+}
+
+// claim makes an ID have this name, as before a restart.
+func (n *aliases) claim(c *connection, id, alias uint16) bool {
+	key := c.nameKey(id)
+	hash := n.names.Hash(&key)
+	s := n.names.Lock(hash)
+	defer s.Unlock()
+	name, found := s.Insert(hash, &key)
+	switch {
+	case name == nil || found && name.alias != alias:
+		return false
+	case !found && !n.ClaimID(c.key.Zone, c.greAddr, c.key.Dst, alias):
+		s.Delete(hash, &key)
+		return false
+	}
+	name.alias, name.addr = alias, c.alias.addr.V4()
+	name.uses++
+	return true
+}
+
+// aliasOf returns what the WAN calls an ID that c's end on the LAN assigned.
+func (t *Tracker) aliasOf(c *connection, id uint16) (alias uint16, ok bool) {
+	if !c.named {
+		return id, true
+	}
+	key := c.nameKey(id)
+	name, ok := get(t.nat.names, &key)
+	return name.alias, ok
+}
+
+// reserve names an ID that a message of c's end on the LAN assigns.
+func (w *work) reserve(c *connection, id uint16) (alias uint16) {
+	w.unreserve(c)
+	alias, ok := w.t.nat.hold(c, id, w.now)
+	c.reserved = reservation{id: id, alias: alias, held: ok, dead: !ok}
+	if !ok {
+		w.limit("call_ids")
+	}
+	return alias
+}
+
+// unreserve gives up a name that no call has taken over.
+func (w *work) unreserve(c *connection) {
+	if c.reserved.held {
+		w.t.nat.letGo(c, c.reserved.id, w.now)
+	}
+	c.reserved = reservation{}
+}
+
+// takeName makes the reserved name the call's, whose end on the LAN has assigned
+// the ID. A call that could get none is refused when it is answered.
+func (k *call) takeName(c *connection, id uint16) {
+	r := &c.reserved
+	switch {
+	case !c.named || r.id != id || !r.held && !r.dead:
+		if !k.named {
+			k.alias = id
+		}
+	case k.named: // once more
+	default:
+		k.alias, k.named, k.refused = r.alias, r.held, r.dead
+		r.held = false
+	}
+}
+
+// lanRole is the role of the call's end on the LAN.
+func (k *call) lanRole() pptp.Role {
+	if k.pns == LAN {
+		return pptp.PNS
+	}
+	return pptp.PAC
+}
+
+// outerID is the ID that the end with this role assigned, as the WAN knows it.
+func (k *call) outerID(role pptp.Role) uint16 {
+	if k.side(role) == LAN {
+		return k.alias
+	}
+	id, _ := k.id(role)
+	return id
+}

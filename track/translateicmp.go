@@ -1,0 +1,140 @@
+package track
+
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// An ICMP error is about a packet that went the other way, and quotes it as it
+// was on the side where the error began. The quote is turned back into what its
+// sender had sent, who could not know it for his own otherwise.
+
+// quoteKey is the key of a call's GRE towards the WAN, as it looks there.
+func (c *connection) quoteKey(k *call) flow.Key {
+	role := pptp.PAC
+	if k.pns == WAN {
+		role = pptp.PNS
+	}
+	return flow.Key{Kind: flow.QuoteKey, Zone: c.key.Zone, Src: c.alias.addr, Dst: c.key.Dst, DstID: k.outerID(role)}
+}
+
+// enterQuote makes the call be found by its GRE towards the WAN.
+func (t *Tracker) enterQuote(c *connection, k *call) {
+	if c.translated() {
+		key := c.quoteKey(k)
+		put(t.nat.quotes, &key, endpoint{c.key.Src, c.key.SrcID})
+	}
+}
+
+// leaveQuote takes back what enterQuote entered.
+func (t *Tracker) leaveQuote(c *connection, k *call) {
+	if !c.translated() {
+		return
+	}
+	key := c.quoteKey(k)
+	if own, ok := get(t.nat.quotes, &key); ok && own == (endpoint{c.key.Src, c.key.SrcID}) {
+		drop(t.nat.quotes, &key)
+	}
+}
+
+// translateQuote says what of an ICMP error about PPTP changes. One from the WAN
+// for the box's own address that is about nothing known drops, like anything
+// else there.
+func (l *Lane) translateQuote(f *Frame) {
+	p := &f.Packet
+	q, ok := wire.QuotedIPv4(f.Data, p)
+	if ok && q.Named && f.Verdict.Passes() && l.t.nat.translatable(p.Src, p.Zone) {
+		if l.side == WAN {
+			l.quoteFromWAN(f, &q)
+		} else {
+			l.quoteFromLAN(f, &q)
+		}
+	}
+	if f.Change.What == 0 {
+		l.stray(f)
+		return
+	}
+	f.Change.QuoteL3, f.Change.QuoteL4 = q.L3, q.L4
+	f.changed()
+}
+
+// quoteFromWAN handles an error about a packet that the LAN had sent.
+func (l *Lane) quoteFromWAN(f *Frame, q *wire.QuotedPacket) {
+	n := l.t.nat
+	key := flow.Key{Kind: flow.AliasKey, Zone: f.Packet.Zone, Src: q.Src, Dst: q.Dst, SrcID: q.SrcPort, DstID: q.DstPort}
+	table := n.controls
+	if q.Proto == wire.ProtocolGRE {
+		key.Kind, key.SrcID, key.DstID = flow.QuoteKey, 0, q.CallID
+		table = n.quotes
+	}
+	own, ok := get(table, &key)
+	if !ok {
+		return
+	}
+	change := &f.Change
+	change.What, change.Addr = ChangeQuote|ChangeAddr, own.addr.V4()
+	if q.Proto == wire.ProtocolTCP {
+		change.What |= ChangePort
+		change.Port = own.port
+	}
+	control := flow.Key{Kind: flow.ControlKey, Zone: f.Packet.Zone, Src: own.addr, Dst: q.Dst, SrcID: own.port, DstID: serverPort}
+	if q.Proto == wire.ProtocolTCP {
+		control.DstID = q.DstPort
+	}
+	if mac := l.t.macOf(&control); mac != 0 {
+		change.What |= ChangeMAC
+		change.MAC = mac
+	}
+}
+
+// macOf returns the MAC address of a connection's end on the LAN, 0 if it is not
+// known.
+func (t *Tracker) macOf(control *flow.Key) uint64 {
+	hash := t.controls.Hash(control)
+	lock := t.lock(hash)
+	defer lock.Unlock()
+	if c := t.find(hash, control); c != nil && c.named {
+		return t.nat.hosts[c.self-1].mac.Load()
+	}
+	mac, _ := t.nat.MAC(control.Src)
+	return mac
+}
+
+// quoteFromLAN handles an error about a packet that the WAN had sent. Whichever
+// router on the LAN it comes from, the WAN knows it by the alias.
+func (l *Lane) quoteFromLAN(f *Frame, q *wire.QuotedPacket) {
+	change := &f.Change
+	if q.Proto == wire.ProtocolTCP {
+		control := flow.Key{Kind: flow.ControlKey, Zone: f.Packet.Zone, Src: q.Dst, Dst: q.Src, SrcID: q.DstPort, DstID: q.SrcPort}
+		if alias, ok := l.t.aliasAt(&control); ok {
+			change.What = ChangeQuote | ChangeAddr | ChangePort | ChangeMAC
+			change.Addr, change.Port = alias.addr.V4(), alias.port
+		}
+		return
+	}
+	for _, server := range [...]uint16{0, 1} {
+		key := flow.Key{Kind: flow.CallNameKey, Zone: f.Packet.Zone, Src: q.Dst, Dst: q.Src, SrcID: server, DstID: q.CallID}
+		name, ok := get(l.t.nat.names, &key)
+		if !ok {
+			continue
+		}
+		change.What, change.CallID = ChangeQuote|ChangeCallID, name.alias
+		if alias := name.addr; alias != q.Dst.V4() {
+			change.What |= ChangeAddr | ChangeMAC
+			change.Addr = alias
+		}
+		return
+	}
+}
+
+// aliasAt returns the alias of a translated connection.
+func (t *Tracker) aliasAt(control *flow.Key) (endpoint, bool) {
+	hash := t.controls.Hash(control)
+	lock := t.lock(hash)
+	defer lock.Unlock()
+	if c := t.find(hash, control); c != nil && c.translated() {
+		return c.alias, true
+	}
+	return endpoint{}, false
+}
