@@ -76,17 +76,20 @@ type Timeouts struct {
 	PendingCall    time.Duration `toml:"pending_call"`    // a call requested and not answered
 }
 
-// NAT says what is translated on the way to the WAN.
+// NAT says what is translated on the way to the WAN. All addresses are IPv4.
 type NAT struct {
 	Mode    NATMode    `toml:"mode"`
-	Address netip.Addr `toml:"address"` // what the WAN sees; the zero Addr means none
-	Forward []Forward  `toml:"forward"`
+	Address netip.Addr `toml:"address"` // what the WAN sees with NATMasquerade, which must have one; the zero Addr means none
+	Ports   PortRange  `toml:"ports"`   // what TCP source ports are chosen from that cannot be kept
+	Forward []Forward  `toml:"forward"` // with any mode
 }
 
-// Forward leads calls from the WAN to a server on the LAN side.
+// Forward leads control connections from the WAN to a server on the LAN side.
+// Several may have one Address and spread its connections over their servers.
+// A server is reached by one Address only, and is none itself.
 type Forward struct {
-	Address netip.Addr `toml:"address"` // as the WAN dials it
-	To      netip.Addr `toml:"to"`      // the server behind it, of the same family
+	Address netip.Addr `toml:"address"` // as the WAN dials it; may be that of NAT
+	To      netip.Addr `toml:"to"`      // the server behind it
 }
 
 // Status says where the running box answers questions.
@@ -226,7 +229,7 @@ func Default() Config {
 			TCPEstablished: 5 * 24 * time.Hour, TCPSyn: 2 * time.Minute, TCPClosing: 2 * time.Minute,
 			PendingCall: time.Minute,
 		},
-		NAT:    NAT{Mode: NATOff},
+		NAT:    NAT{Mode: NATOff, Ports: PortRange{32768, 60999}},
 		Status: Status{Socket: "/run/grewire/grewire.sock", State: "/var/lib/grewire/state"},
 		Log:    Log{Level: LevelInfo, Format: FormatJSON},
 	}

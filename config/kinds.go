@@ -85,16 +85,17 @@ func inHours(s string) string {
 
 // choice takes one of some words.
 func choice[T ~string](to *T, words ...T) setter {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(string(w))
+	}
 	return func(v value) {
-		offered := offered(v.doc, v.key, words)
 		s, ok := v.raw.(string)
 		switch {
 		case !ok:
-			v.wrongType(offered)
+			v.wrongType(list(quoted))
 		case !slices.Contains(words, T(s)):
-			v.fault("%s is unknown; must be %s", show(s), offered)
-		case v.doc.refuses(v.key, s) != nil:
-			v.fault("%s is not available in this version; use %s", show(s), offered)
+			v.fault("%s is unknown; must be %s", show(s), list(quoted))
 		default:
 			*to = T(s)
 		}
@@ -179,33 +180,6 @@ func listenAddress(to *string) setter {
 		return ""
 	})
 }
-
-// address takes the IP address of one host; the empty string is none.
-func address(to *netip.Addr) setter {
-	const want = `an IP address, such as "203.0.113.7"`
-	return func(v value) {
-		s, ok := v.raw.(string)
-		if !ok {
-			v.wrongType(want)
-			return
-		}
-		a, err := netip.ParseAddr(s)
-		switch {
-		case s == "":
-			*to = netip.Addr{}
-		case err != nil:
-			v.fault("%s is not %s", show(s), want)
-		case a.Zone() != "" || a.Is4In6():
-			v.fault("%s has to be written without a zone and, if it is IPv4, in IPv4's form", show(s))
-		case a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() || a == broadcast:
-			v.fault("%s is not the address of one host on the network", show(s))
-		default:
-			*to = a
-		}
-	}
-}
-
-var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // prefixes takes an array of prefixes or single addresses.
 func prefixes(to *[]netip.Prefix) setter {

@@ -1,8 +1,8 @@
 package config
 
 import (
+	"fmt"
 	"slices"
-	"strconv"
 )
 
 // feature is a value that the format names and this version does not act upon.
@@ -10,21 +10,14 @@ import (
 type feature struct {
 	key string
 	is  func(raw any) bool // whether a value, as decoded, asks for it
-	do  string             // what to do instead; of a choice, the other words are offered
+	do  string             // what to do instead
 }
 
 // notYet lists the features to come. Once one is there, its row goes; nothing
 // else here needs to change.
 var notYet = []feature{
 	{"bridge.workers", above(1), "use 1"},
-	{"nat.mode", word(NATCallID), ""},
-	{"nat.mode", word(NATMasquerade), ""},
-	{"nat.forward", notEmpty, "take it out"},
 	{"status.listen", notEmpty, `use "" or take it out`},
-}
-
-func word[T ~string](w T) func(any) bool {
-	return func(raw any) bool { return raw == any(string(w)) }
 }
 
 func above(most int64) func(any) bool {
@@ -32,15 +25,8 @@ func above(most int64) func(any) bool {
 }
 
 func notEmpty(raw any) bool {
-	switch raw := raw.(type) {
-	case string:
-		return raw != ""
-	case []any:
-		return len(raw) > 0
-	case []map[string]any:
-		return len(raw) > 0
-	}
-	return false
+	s, ok := raw.(string)
+	return ok && s != ""
 }
 
 // refuses returns the feature that a value asks for, if it is to come.
@@ -58,23 +44,9 @@ func (v value) refuse() {
 	if f == nil {
 		return
 	}
-	what := "[[" + v.key + "]]"
-	switch raw := v.raw.(type) {
-	case string:
-		what = show(raw)
-	case int64:
-		what = strconv.FormatInt(raw, 10)
+	what := fmt.Sprint(v.raw)
+	if s, ok := v.raw.(string); ok {
+		what = show(s)
 	}
 	v.fault("%s is not available in this version; %s", what, f.do)
-}
-
-// offered lists the words of a choice that this version acts upon.
-func offered[T ~string](d *document, key string, words []T) string {
-	var quoted []string
-	for _, w := range words {
-		if d.refuses(key, string(w)) == nil {
-			quoted = append(quoted, strconv.Quote(string(w)))
-		}
-	}
-	return list(quoted)
 }

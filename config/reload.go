@@ -97,6 +97,8 @@ func written(v any) string {
 			return `""`
 		}
 		return strconv.Quote(v.String())
+	case PortRange:
+		return strconv.Quote(v.String())
 	case []netip.Prefix:
 		quoted := make([]string, len(v))
 		for i, p := range v {

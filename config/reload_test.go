@@ -79,6 +79,11 @@ func TestReloadRefused(t *testing.T) {
 			"4: status.socket ~ not an integer", "7: limits.cals ~ unknown key", "9: log.level ~ is unknown", "10: log.format ~ needs a restart",
 		}},
 		{nics + "[limits]\ncalls = 0\n", []string{"1: status.socket ~ needs a restart", "4: limits.calls ~ too small"}},
+		{nics + "[status]\nsocket = '/run/a.sock'\n[limits]\ncalls = 7\n[nat]\nmode = 'masquerade'\naddress = '192.0.2.7'\nports = '5000-6000'\n[[nat.forward]]\naddress = '192.0.2.8'\nto = '10.0.0.1'\n", []string{
+			`8: nat.mode ~ "masquerade" needs a restart: the running box has "off"`, `9: nat.address ~ "192.0.2.7" needs a restart`,
+			`10: nat.ports ~ "5000-6000" needs a restart: the running box has "32768-60999"`,
+			`11: nat.forward ~ [{address = "192.0.2.8", to = "10.0.0.1"}] needs a restart: the running box has []`,
+		}},
 		{"= 1\n", []string{"1:  ~ not valid TOML"}},
 	}
 	for _, test := range tests {
@@ -129,7 +134,11 @@ func vary(v reflect.Value) {
 		v.SetInt(v.Int() + 1)
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
-	default:
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[PortRange]() {
+			v.Set(reflect.ValueOf(PortRange{1, 2}))
+			return
+		}
 		v.Set(reflect.ValueOf(broadcast))
 	}
 }

@@ -54,6 +54,7 @@ func (c *Config) schema() table {
 		"nat": table{
 			"mode":    choice(&c.NAT.Mode, NATOff, NATCallID, NATMasquerade),
 			"address": address(&c.NAT.Address),
+			"ports":   portRange(&c.NAT.Ports),
 			"forward": forwards{&c.NAT.Forward},
 		},
 		"status": table{
