@@ -3,6 +3,7 @@ package bridge
 import (
 	"sync"
 
+	"github.com/grewire/grewire/nat"
 	"github.com/grewire/grewire/track"
 )
 
@@ -10,18 +11,22 @@ import (
 // port it came in by and the one it leaves by. The running box and replay use
 // the same Engine.
 type Engine struct {
-	tracker *track.Tracker
-	onEvent func(track.Event)
+	tracker    *track.Tracker
+	translator *nat.Translator // nil if nothing is translated
+	onEvent    func(track.Event)
 
 	mu    sync.Mutex
 	lanes []*Lane
 }
 
-// NewEngine returns an Engine that works by o. onEvent is called for
+// NewEngine returns an Engine that works by o, whose Translation is a
+// nat.Translator or nil. onEvent is called for
 // everything that happens, from the goroutines that call Process, Flush,
 // ReportDrops and Tick; it must not block.
 func NewEngine(o track.Options, onEvent func(track.Event)) *Engine {
-	return &Engine{tracker: track.New(o), onEvent: onEvent}
+	e := &Engine{tracker: track.New(o), onEvent: onEvent}
+	e.translator, _ = o.Translation.(*nat.Translator)
+	return e
 }
 
 // Lane is a worker's way through the Engine, for the frames that come in by
@@ -48,6 +53,9 @@ func (e *Engine) Lane(in track.Side) *Lane {
 // Process or Flush.
 func (l *Lane) Process(frames []track.Frame, now track.Time) []*track.Frame {
 	decided := l.lane.Process(frames, now)
+	if t := l.engine.translator; t != nil {
+		t.Apply(decided, l.side)
+	}
 	l.engine.publish(l.lane.Events())
 	return decided
 }
@@ -76,7 +84,12 @@ func (l *Lane) ReportDrops(frames []*track.Frame) {
 func (l *Lane) Count(frames []*track.Frame) { l.counters.count(frames) }
 
 // Tick ends what has timed out, see track.Tracker.Tick.
-func (e *Engine) Tick(now track.Time) { e.publish(e.tracker.Tick(now)) }
+func (e *Engine) Tick(now track.Time) {
+	if e.translator != nil {
+		e.translator.Tick(now)
+	}
+	e.publish(e.tracker.Tick(now))
+}
 
 // SetOptions makes the Engine work by o from now on, see
 // track.Tracker.SetOptions.
@@ -101,6 +114,10 @@ func (e *Engine) Expectations() []track.Expectation { return e.tracker.Expectati
 // Stats returns the counters of all Lanes.
 func (e *Engine) Stats() Stats {
 	s := Stats{Sides: map[string]Totals{"lan": {}, "wan": {}}, Anomalies: map[string]uint64{}, Limits: e.tracker.Usage()}
+	if e.translator != nil {
+		used, limit := e.translator.CallIDs()
+		s.Limits["call_ids"] = track.Use{Used: used, Limit: limit}
+	}
 	for a, n := range e.tracker.Anomalies() {
 		if n > 0 {
 			s.Anomalies[track.Anomaly(a).String()] = n

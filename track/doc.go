@@ -19,6 +19,7 @@
 //	keymap       (side, zone, source, destination, call ID) -> direction of a call
 //	hosts        (zone, address) -> number of calls and confirmed connections
 //	pairs        (zone, LAN address, WAN address) -> connection that adopts
+//	aliases      what the WAN knows the LAN's ends by, see Translation below
 //
 // The key map is what GRE goes by. An agreed call has two entries, one per
 // direction, each stored as the packet looks on the side where it comes in,
@@ -79,6 +80,28 @@
 // What it reads may be half written, and is a guess: the look-up that decides
 // holds the lock and compares the key. Under the race detector Touch does
 // nothing.
+//
+// # Translation
+//
+// Where Options.Translation is set, the WAN knows the LAN's ends by other names.
+// Everything in the tables has the names of the LAN, but for the key map's
+// entries of GRE from the WAN, which look as it comes in there. A control segment
+// from the WAN is found by its alias (translation.go). What changes of a frame is
+// said in its Change; this package never writes to a frame.
+//
+// A call ID that the LAN's end assigns gets its name when the octets of it cross
+// (idfield.go, callname.go), and that is noted as a field of the stream: two
+// octets at a position, which leave as the name does, whatever segment they are
+// in, until they are acknowledged (fields.go). So no octet may leave before it is
+// known what it is: of a translated connection, segments behind a gap are held,
+// and one that ends within an ID (gate.go). A message that is only split leaves
+// in its pieces at once.
+//
+// If no ID is free, the call is asked for with DeadID, which no call has. What is
+// answered to that goes on as a refusal: Result Code 2, Error Code 4, no resource.
+// The peer that answered has a call then whose GRE goes nowhere, until whoever
+// was refused closes the connection, or the peer notices. An answer that would
+// assign an ID and gets none leaves as a refusal, too.
 //
 // # Changing the options
 //

@@ -15,11 +15,11 @@ type keyEntry struct {
 	call             ref
 	conn             ref    // the connection
 	lanPort, wanPort uint16 // of the control connection, whose addresses are the key's
+	callID           uint16 // what the packet's becomes, if it is translated
+	translates       bool
 	packets, bytes   uint64
 	last             Time // when the last packet came
 	sequence         sequence
-	callID           uint16 // what the packet's becomes, if it is translated
-	translates       bool
 }
 
 // setGREKey makes k the key of a packet as it comes in by side. It goes word by

@@ -71,6 +71,9 @@ func (e *eventRow) text() string {
 func (e *eventRow) callText() string {
 	c := e.Call
 	s := fmt.Sprintf("call %d, %s%s: PNS %s, PAC %s", c.ID, c.Kind, inZone(c.Zone.String()), partyOf(c, c.PNS), partyOf(c, c.PAC))
+	if c.Alias != nil {
+		s += ", to the WAN " + aliasText(c.Alias)
+	}
 	switch e.Event {
 	case track.EventCallEnded.String():
 		s += fmt.Sprintf("; after %s, lan>wan %s, wan>lan %s", span(time.Duration(e.Duration*float64(time.Second))), traffic(c.LANToWAN), traffic(c.WANToLAN))

@@ -70,6 +70,7 @@ func policyOf(path string) (track.Options, error) {
 	}
 	o := trackOptions(&c)
 	o.Seed = randomSeed()
+	translate(&o, &c, nil)
 	return o, nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/bridge/status"
 	"github.com/grewire/grewire/config"
+	"github.com/grewire/grewire/nat"
 	"github.com/grewire/grewire/track"
 )
 
@@ -107,6 +108,7 @@ type runningBox struct {
 	clock   bridge.Clock
 	hub     *bridge.Hub
 	engine  *bridge.Engine
+	names   *nat.Translator // nil if nothing is translated
 	reloads *reloader
 	server  *status.Server
 	bypass  *bypass.Bypass // nil where the kernel refuses it
@@ -121,6 +123,7 @@ func newRunningBox(r *reloader, log *slog.Logger) *runningBox {
 	options := trackOptions(r.running)
 	options.Seed = randomSeed()
 	b := &runningBox{conf: r.running, log: log, clock: bridge.NewClock(), hub: new(bridge.Hub), reloads: r, manager: newServiceManager(log)}
+	b.names = translate(&options, r.running, nil)
 	b.engine = bridge.NewEngine(options, b.hub.Publish)
 	b.endLog = followEvents(b.hub, log, b.clock)
 	r.engine, r.clock, r.publish, r.telling = b.engine, b.clock, b.hub.Publish, b.manager.reloading
@@ -139,13 +142,23 @@ func (b *runningBox) open() (err error) {
 		return err
 	}
 	options := linkOptions(b.conf, b.hub, b.clock, b.log)
-	options.OnClaim, options.OnOpen = b.openBypass, b.attachBypass
+	options.OnClaim, options.OnOpen = b.openBypass, b.opened
 	if b.links, err = links.New(options); err != nil {
 		return err
 	}
 	b.state = openState(b)
 	b.state.restore()
 	return nil
+}
+
+// opened takes note of a NIC that was opened.
+func (b *runningBox) opened(side track.Side, index int) error {
+	if side == track.WAN && b.names != nil {
+		if err := learnMAC(b.names, index); err != nil {
+			return err
+		}
+	}
+	return b.attachBypass(side, index)
 }
 
 // run carries frames until ctx is done or a part of the box fails for good.

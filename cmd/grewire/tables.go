@@ -18,10 +18,10 @@ const clock = "2006-01-02 15:04:05"
 
 func printCalls(out io.Writer, calls []track.Call) error {
 	table := newTable(out)
-	fmt.Fprintln(table, "CALL\tZONE\tSTATE\tKIND\tPNS\tPAC\tLAN>WAN\tWAN>LAN\tLOST\tREORDERED\tSTARTED (UTC)\tFOR\tCONTROL (LAN, WAN)")
+	fmt.Fprintln(table, "CALL\tZONE\tSTATE\tKIND\tPNS\tPAC\tALIAS\tLAN>WAN\tWAN>LAN\tLOST\tREORDERED\tSTARTED (UTC)\tFOR\tCONTROL (LAN, WAN)")
 	for _, c := range calls {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n",
-			c.ID, zoneText(c.Zone), c.State, printable(c.Kind), partyOf(&c, c.PNS), partyOf(&c, c.PAC), traffic(c.LANToWAN), traffic(c.WANToLAN),
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n",
+			c.ID, zoneText(c.Zone), c.State, printable(c.Kind), partyOf(&c, c.PNS), partyOf(&c, c.PAC), aliasText(c.Alias), traffic(c.LANToWAN), traffic(c.WANToLAN),
 			c.Lost, c.Reordered, c.Started.UTC().Format(clock), span(c.LastSeen.Sub(c.Started)), connection(c.Control))
 	}
 	return table.Flush()
@@ -29,12 +29,20 @@ func printCalls(out io.Writer, calls []track.Call) error {
 
 func printExpectations(out io.Writer, expectations []track.Expectation) error {
 	table := newTable(out)
-	fmt.Fprintln(table, "CALL\tZONE\tFROM\tSOURCE\tDESTINATION\tCALL ID\tEXPIRES (UTC)")
+	fmt.Fprintln(table, "CALL\tZONE\tFROM\tSOURCE\tDESTINATION\tCALL ID\tALIAS\tEXPIRES (UTC)")
 	for _, e := range expectations {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\n",
-			e.Call, zoneText(e.Zone), e.Side, e.Src, e.Dst, e.CallID, e.Expires.UTC().Format(clock))
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n",
+			e.Call, zoneText(e.Zone), e.Side, e.Src, e.Dst, e.CallID, aliasText(e.Alias), e.Expires.UTC().Format(clock))
 	}
 	return table.Flush()
+}
+
+// aliasText is what the WAN sees of the LAN's end: "203.0.113.7#7".
+func aliasText(a *track.Alias) string {
+	if a == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%s#%d", a.Addr, a.CallID)
 }
 
 func zoneText(zone wire.Zone) string {

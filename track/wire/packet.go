@@ -168,3 +168,7 @@ func (o *Offload) Unfinished() bool {
 func SourceMAC(frame []byte) uint64 {
 	return uint64(binary.BigEndian.Uint16(frame[6:]))<<32 | uint64(binary.BigEndian.Uint32(frame[8:]))
 }
+
+// NeedsChecksum reports whether the frame's checksum has only the sum of the
+// pseudo-header so far: whoever sends the frame on finishes it.
+func (o *Offload) NeedsChecksum() bool { return o.Flags&offloadNeedsChecksum != 0 }

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/grewire/grewire/config"
+	"github.com/grewire/grewire/nat"
+	"github.com/grewire/grewire/track"
+)
+
+// natOptions is what a configuration says to the translator. A name outlasts its
+// call by a while, so that there may be more of them than calls.
+func natOptions(c *config.Config) nat.Options {
+	o := nat.Options{
+		CallID:    c.NAT.Mode == config.NATCallID,
+		FirstPort: c.NAT.Ports.First,
+		LastPort:  c.NAT.Ports.Last,
+		CallIDs:   2 * c.Limits.Calls,
+		Seed:      randomSeed(),
+	}
+	if c.NAT.Mode == config.NATMasquerade {
+		o.Address = c.NAT.Address
+	}
+	for _, f := range c.NAT.Forward {
+		o.Forwards = append(o.Forwards, nat.Forward{Address: f.Address, To: f.To})
+	}
+	return o
+}
+
+// translate makes the tracker's options have the translator that c asks for, and
+// returns it; nil if there is nothing to translate. neighbour tells MAC addresses
+// of hosts on the LAN; nil if nobody does.
+func translate(o *track.Options, c *config.Config, neighbour func(netip.Addr) ([6]byte, bool)) *nat.Translator {
+	no := natOptions(c)
+	no.Neighbour = neighbour
+	t := nat.New(no)
+	if t != nil {
+		o.Translation = t
+	}
+	return t
+}
+
+// learnMAC tells the translator the MAC address of the WAN NIC.
+func learnMAC(t *nat.Translator, index int) error {
+	nic, err := net.InterfaceByIndex(index)
+	if err != nil {
+		return fmt.Errorf("the WAN NIC's MAC address: %w", err)
+	}
+	if len(nic.HardwareAddr) != 6 {
+		return fmt.Errorf("%s has no Ethernet MAC address", nic.Name)
+	}
+	t.SetWANMAC([6]byte(nic.HardwareAddr))
+	return nil
+}
