@@ -102,7 +102,7 @@ func (l *faultLab) checkHeap() {
 		n, err := strconv.ParseUint(match[1], 10, 64)
 		l.must(err)
 		l.total.collections, l.total.alive = l.total.collections+1, max(l.total.alive, n)
-		if bound := tablesBound(&conf.Limits) + 2*octetsFixed; n<<20 > bound {
+		if bound := tablesBound(&conf) + 2*octetsFixed; n<<20 > bound {
 			l.t.Errorf("%d MiB of the heap are alive, the limits allow %s", n, mebibytes(bound))
 		}
 	}

@@ -20,6 +20,9 @@ const (
 	octetsPerConnection = 1280
 	octetsPerCall       = 512
 	octetsPerFragment   = 768
+	// What translation adds to them.
+	octetsPerTranslatedConnection = 384
+	octetsPerTranslatedCall       = 1024
 	// octetsFixed are the batches of both ports (64 frames of 66 KiB each), the
 	// events and the log lines that wait for who reads them, and what tables
 	// have beside their entries.
@@ -35,11 +38,16 @@ const (
 // being read come on top of it.
 func memoryBound(c *config.Config, mtu int) uint64 {
 	rings := 2 * portOptions(&c.Bridge).Memory(mtu).Ring
-	return 2*(tablesBound(&c.Limits)+octetsFixed) + octetsOfProgram + uint64(rings)
+	return 2*(tablesBound(c)+octetsFixed) + octetsOfProgram + uint64(rings)
 }
 
-func tablesBound(l *config.Limits) uint64 {
-	return uint64(l.Connections*octetsPerConnection + l.Calls*octetsPerCall + l.Fragments*octetsPerFragment + l.HoldBytes)
+func tablesBound(c *config.Config) uint64 {
+	l := &c.Limits
+	bound := l.Connections*octetsPerConnection + l.Calls*octetsPerCall + l.Fragments*octetsPerFragment + l.HoldBytes
+	if c.NAT.Active() {
+		bound += l.Connections*octetsPerTranslatedConnection + l.Calls*octetsPerTranslatedCall
+	}
+	return uint64(bound)
 }
 
 // TestMemoryBound holds what tables take against what memoryBound says.
@@ -47,13 +55,16 @@ func TestMemoryBound(t *testing.T) {
 	for _, n := range []struct{ connections, calls, fragments int }{
 		{1, 1, 1}, {64, 64, 64}, {1024, 1024, 16384}, {16384, 65536, 4096}, {1 << 16, 1, 1}, {1, 1 << 18, 1},
 	} {
-		c := config.Default()
-		c.Limits.Connections, c.Limits.Calls, c.Limits.Fragments, c.Limits.HoldBytes = n.connections, n.calls, n.fragments, 0
-		const beside = 256 << 10 // a table without entries has its shards
-		heap, bound := heapOf(&c), tablesBound(&c.Limits)+beside
-		t.Logf("%+v: %s of heap, bound %s", n, mebibytes(heap), mebibytes(bound))
-		if heap > bound || heap < bound/2 && bound > 4*beside {
-			t.Errorf("%+v: %d octets of heap, want at most %d, and no less than half of that", n, heap, bound)
+		for _, mode := range []config.NATMode{config.NATOff, config.NATCallID} {
+			c := config.Default()
+			c.NAT.Mode = mode
+			c.Limits.Connections, c.Limits.Calls, c.Limits.Fragments, c.Limits.HoldBytes = n.connections, n.calls, n.fragments, 0
+			const beside = 512 << 10 // a table without entries has its shards
+			heap, bound := heapOf(&c), tablesBound(&c)+beside
+			t.Logf("%+v, nat %s: %s of heap, bound %s", n, mode, mebibytes(heap), mebibytes(bound))
+			if heap > bound || heap < bound/2 && bound > 4*beside {
+				t.Errorf("%+v: %d octets of heap, want at most %d, and no less than half of that", n, heap, bound)
+			}
 		}
 	}
 }
@@ -65,7 +76,9 @@ func heapOf(c *config.Config) uint64 {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	tracker := track.New(trackOptions(c))
+	options := trackOptions(c)
+	names := translate(&options, c, nil)
+	tracker := track.New(options)
 	lanes := [2]*track.Lane{tracker.Lane(track.LAN), tracker.Lane(track.WAN)}
 	for id := range uint32(c.Limits.Fragments) {
 		packet := tracktest.IP{ID: id + 1, Proto: wire.ProtocolGRE, Payload: make([]byte, 32)}
@@ -76,6 +89,7 @@ func heapOf(c *config.Config) uint64 {
 	runtime.GC()
 	runtime.ReadMemStats(&after)
 	runtime.KeepAlive(lanes)
+	runtime.KeepAlive(names)
 	return after.HeapAlloc - min(before.HeapAlloc, after.HeapAlloc)
 }
 
