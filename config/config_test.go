@@ -110,7 +110,7 @@ pptp = "deny"
 clients = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
 servers = ["0.0.0.0/0", "::/0"]
 strict_gre = "drop"
-adopt = "live-control"
+adopt = "off" # live-control does not go with [nat]
 [limits]
 connections = 1
 connections_per_host = 9
@@ -156,7 +156,7 @@ format = "text"
 			GREAny, ActionForward, ActionDrop, Deny,
 			[]netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32"), prefix("2001:db8::/32")},
 			[]netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0")},
-			ActionDrop, AdoptLiveControl,
+			ActionDrop, AdoptOff,
 		},
 		Limits: Limits{1, 9, 2, 3, 4, 5, 6, 4096},
 		Timeouts: Timeouts{

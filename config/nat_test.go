@@ -41,6 +41,7 @@ func TestNATFaults(t *testing.T) {
 			"4: nat.forward.address ~ is not an IPv4 address", "5: nat.forward.to ~ is not an IPv4 address", "7: nat.forward.to ~ already, in line 6",
 		}},
 		{nics + strings.Repeat(good, maxForwards+1), []string{"3: nat.forward ~ 1025 are too many: at most 1024"}},
+		{nics + "policy.adopt='live-control'\n" + good, []string{"3: policy.adopt ~ cannot be had with [nat]"}},
 		{nics + "nat.ports = 5", []string{"3: nat.ports ~ must be a range of ports"}},
 		{nics + "nat.ports = ''", []string{`3: nat.ports ~ is not a range of ports, such as "32768-60999"`}},
 		{nics + "nat.ports = '4000'", []string{"3: nat.ports ~ is not a range of ports"}},
