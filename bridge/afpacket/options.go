@@ -1,6 +1,10 @@
 package afpacket
 
-import "github.com/grewire/grewire/bridge"
+import (
+	"golang.org/x/net/bpf"
+
+	"github.com/grewire/grewire/bridge"
+)
 
 // Backend is how a Port receives. Both send alike, with sendmmsg(2).
 type Backend string
@@ -42,6 +46,10 @@ type Options struct {
 	// (runtime.LockOSThread) and not give it back. It needs an RLIMIT_RTPRIO of
 	// 1 or CAP_SYS_NICE; without, the thread stays ordinary.
 	RealTime bool
+	// Filter leaves only those frames to be received that it takes, none from
+	// before it was set; nil is all. The outer VLAN tag is out of the frame when
+	// the filter sees it. Such a port is no worker's: Receive sleeps in every gap.
+	Filter []bpf.RawInstruction
 
 	frameSize int // longest frame that is received whole, 0 = defaultFrameSize
 }

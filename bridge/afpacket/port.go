@@ -68,7 +68,11 @@ func Open(name string, o Options) (*Port, error) {
 	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
 	binary.NativeEndian.PutUint64(p.one[:], 1)
 	crowd := openCrowd()
-	p.rx = &receiver{source: source, crowd: crowd, spin: newSpinner(crowd.crowded), thread: newUrgency(o.RealTime)}
+	crowded := crowd.crowded
+	if o.Filter != nil {
+		crowded = func() bool { return true }
+	}
+	p.rx = &receiver{source: source, crowd: crowd, spin: newSpinner(crowded), thread: newUrgency(o.RealTime)}
 	p.tx = newSender(ifi.MTU)
 	return p, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/mdlayher/packet"
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/grewire/grewire/bridge"
@@ -20,7 +21,7 @@ import (
 // that no frame is queued before the options are set that say how frames are
 // queued; naming the protocol (bind, again) starts it.
 func openSocket(ifi *net.Interface, o *Options) (int, frameSource, error) {
-	fd, err := listen(ifi)
+	fd, err := listen(ifi, o.Filter)
 	if err != nil {
 		return -1, nil, err
 	}
@@ -62,8 +63,8 @@ func newSource(fd, mtu int, o *Options) (frameSource, error) {
 // one of packet.Conn sits in the Go runtime's epoll set, where every arriving
 // frame would wake a thread that has nothing to do; closing it takes it out of
 // there and leaves the socket to us.
-func listen(ifi *net.Interface) (int, error) {
-	conn, err := packet.Listen(ifi, packet.Raw, 0, nil)
+func listen(ifi *net.Interface, filter []bpf.RawInstruction) (int, error) {
+	conn, err := packet.Listen(ifi, packet.Raw, 0, &packet.Config{Filter: filter})
 	if err != nil {
 		return -1, err
 	}
