@@ -35,8 +35,9 @@ const (
 	EventNICGone       // removed, or gone from the box's network namespace
 	EventNICBack
 	EventMTUChanged
-	EventBypassOn  // frames of a NIC go past the box
-	EventBypassOff // the box carries them again
+	EventBypassOn        // frames of a NIC go past the box
+	EventBypassOff       // the box carries them again
+	EventAddressConflict // another host has an address of the box's
 )
 
 var eventNames = [...]string{
@@ -48,6 +49,7 @@ var eventNames = [...]string{
 	EventStateRestored: "state-restored", EventStateRefused: "state-refused",
 	EventNICGone: "nic-gone", EventNICBack: "nic-back", EventMTUChanged: "mtu-changed",
 	EventBypassOn: "bypass-on", EventBypassOff: "bypass-off",
+	EventAddressConflict: "address-conflict",
 }
 
 // String returns the event's name as the commands print it.
@@ -72,8 +74,12 @@ type Event struct {
 	// events about links and NICs the NIC, for bypass-on "forced" or
 	// "no-heartbeat".
 	Cause string
-	// NIC is set with bypass events: where the frames come in.
-	NIC string
+	// NIC is set with bypass events: where the frames come in; and with
+	// address-conflict: where the other host was heard, in Zone. Address is what
+	// it has, and MAC where it is.
+	NIC     string
+	Address netip.Addr
+	MAC     string
 	// MTU is the new one, in octets, set with mtu-changed.
 	MTU int
 	// Call is set with call events.
@@ -86,8 +92,9 @@ type Event struct {
 	Result, CauseCode uint16
 	// Frame is set with frame-dropped.
 	Frame *DroppedFrame
-	// Detail is set with the events of reload and state: what changed, what
-	// was restored, or what was wrong, in words.
+	// Detail is set with the events of reload and state, and with
+	// address-conflict: what changed, what was restored, what was wrong, or what
+	// to do, in words.
 	Detail []string
 }
 
@@ -110,6 +117,8 @@ type eventJSON struct {
 	Event    EventKind     `json:"event"`
 	Cause    string        `json:"cause,omitempty"`
 	NIC      string        `json:"nic,omitempty"`
+	Address  netip.Addr    `json:"address,omitzero"`
+	MAC      string        `json:"mac,omitempty"`
 	Duration *float64      `json:"duration_seconds,omitempty"`
 	Result   *uint16       `json:"result,omitempty"`
 	Code     *uint16       `json:"cause_code,omitempty"`
@@ -125,11 +134,13 @@ type eventJSON struct {
 // has.
 func (e Event) MarshalJSON() ([]byte, error) {
 	out := eventJSON{
-		Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, NIC: e.NIC, Call: e.Call, Frame: e.Frame, Detail: e.Detail, MTU: e.MTU,
+		Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, NIC: e.NIC, Address: e.Address, MAC: e.MAC, Call: e.Call, Frame: e.Frame, Detail: e.Detail, MTU: e.MTU,
 	}
 	switch e.Kind {
 	case EventControlOpen, EventControlClose, EventControlDesync, EventControlSilent:
 		out.Control, out.Zone = &e.Control, &e.Zone
+	case EventAddressConflict:
+		out.Zone = &e.Zone
 	case EventCallEnded:
 		seconds := e.Time.Std().Sub(e.Call.Started).Seconds()
 		out.Duration = &seconds

@@ -16,6 +16,8 @@ type eventRow struct {
 	Event    string         `json:"event"`
 	Cause    string         `json:"cause"`
 	NIC      string         `json:"nic"`
+	Address  string         `json:"address"`
+	MAC      string         `json:"mac"`
 	Duration float64        `json:"duration_seconds"`
 	Result   uint16         `json:"result"`
 	Code     uint16         `json:"cause_code"`
@@ -55,6 +57,8 @@ func (e *eventRow) text() string {
 		add("%s%s", connection(*e.Control), inZone(e.Zone))
 	case e.MTU != 0:
 		add("%d", e.MTU)
+	case e.Address != "":
+		add("%s is %s's, too, on %s%s:", e.Address, e.MAC, e.NIC, inZone(e.Zone))
 	case e.NIC != "":
 		add("frames from %s", e.NIC)
 	}

@@ -90,3 +90,14 @@ func (z *Zone) add(part string) bool {
 	*z = z.push(uint16(vid))
 	return err == nil && vid != 0 && !full
 }
+
+// VLANs returns the VLAN IDs of the zone, the outer first. ok is false if it is
+// within a PPPoE session.
+func (z Zone) VLANs() (vids []uint16, ok bool) {
+	for _, shift := range [...]uint{zoneOuterShift, zoneInnerShift} {
+		if vid := uint16(z>>shift) & vidMask; vid != 0 {
+			vids = append(vids, vid)
+		}
+	}
+	return vids, z&zonePPPoE == 0
+}

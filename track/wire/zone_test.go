@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -61,5 +62,18 @@ func TestFirstFragment(t *testing.T) {
 	var p wire.Packet
 	if wire.Decode(eth(ether4(ip4(47, "", data))), &p); p.FirstFragment() {
 		t.Error("a whole datagram is a first fragment")
+	}
+}
+
+func TestZoneVLANs(t *testing.T) {
+	for text, want := range map[string]string{"": "[] true", "100": "[100] true", "100.200": "[100 200] true", "ppp7": "[] false", "1.2.ppp7": "[1 2] false"} {
+		var z wire.Zone
+		if err := z.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		vids, ok := z.VLANs()
+		if got := fmt.Sprint(vids, ok); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
 	}
 }
