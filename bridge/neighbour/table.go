@@ -1,0 +1,294 @@
+package neighbour
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/mdlayher/arp"
+
+	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// Forward leads calls from the WAN to a server on the LAN side.
+type Forward struct{ Address, To netip.Addr }
+
+const (
+	// maxServers bounds the servers that are looked for, those of each VLAN
+	// counted.
+	maxServers = 4096
+	// maxReplies bounds the replies in a second: no network has so many hosts
+	// that ask at once, and again once they were answered.
+	maxReplies = 1000
+)
+
+// Output is a frame that the Table wants sent.
+type Output struct {
+	Side  track.Side
+	Frame []byte
+}
+
+// Table knows the addresses of the box and the servers behind it, and decides
+// what to send. It is for one goroutine at a time, except for MAC and NIC.
+type Table struct {
+	timing  Timing
+	random  *rand.Rand
+	names   [2]string // of the NICs
+	macs    [2]atomic.Uint64
+	up      [2]bool
+	owns    map[netip.Addr]*own
+	all     []*own                      // of owns, in their order
+	behind  map[netip.Addr][]netip.Addr // the servers of an address
+	servers map[place]*server
+	looked  []*server                                // of servers, in their order
+	known   atomic.Pointer[map[place]*atomic.Uint64] // what MAC reads; replaced when there is a new server
+
+	second  track.Time // since when replies are counted
+	replies int
+
+	outputs []Output
+	events  []track.Event
+}
+
+// NewTable returns the Table of a box with these NICs and addresses of its own,
+// those of the forwards among them or not.
+func NewTable(lan, wan string, addresses []netip.Addr, forwards []Forward, timing Timing, random *rand.Rand) *Table {
+	t := &Table{
+		timing: timing, random: random, names: [...]string{track.LAN: lan, track.WAN: wan},
+		owns: make(map[netip.Addr]*own), behind: make(map[netip.Addr][]netip.Addr), servers: make(map[place]*server),
+	}
+	for _, a := range addresses {
+		t.have(a)
+	}
+	for _, f := range forwards {
+		t.have(f.Address)
+		t.behind[f.Address] = append(t.behind[f.Address], f.To)
+		t.add(place{0, f.To}, "", 0)
+	}
+	t.publish()
+	return t
+}
+
+// have makes an address the box's own.
+func (t *Table) have(a netip.Addr) {
+	if t.owns[a] == nil {
+		o := &own{address: a, tags: []string{""}}
+		t.owns[a], t.all = o, append(t.all, o)
+	}
+}
+
+// MAC returns the MAC address of a server in a zone, if it is known. It is for
+// every goroutine, and takes a look into a map.
+func (t *Table) MAC(zone wire.Zone, server netip.Addr) (mac MAC, ok bool) {
+	if n := (*t.known.Load())[place{zone, server}]; n != nil {
+		return unpackMAC(n.Load())
+	}
+	return mac, false
+}
+
+// NIC returns the MAC address that a side's NIC had when it last came up. It is
+// for every goroutine.
+func (t *Table) NIC(side track.Side) (mac MAC, ok bool) { return unpackMAC(t.macs[side].Load()) }
+
+// add has a server looked for in a zone. What is new is not seen by MAC before
+// publish.
+func (t *Table) add(at place, tags string, now track.Time) {
+	if len(t.servers) >= maxServers {
+		return
+	}
+	s := &server{place: at, tags: tags, mac: new(atomic.Uint64), next: now}
+	t.servers[at], t.looked = s, append(t.looked, s)
+}
+
+// publish lets MAC see all servers.
+func (t *Table) publish() {
+	known := make(map[place]*atomic.Uint64, len(t.servers))
+	for _, s := range t.looked {
+		known[s.place] = s.mac
+	}
+	t.known.Store(&known)
+}
+
+// Up is told that a side's NIC came up, or is another one, with that MAC
+// address.
+func (t *Table) Up(side track.Side, mac MAC, now track.Time) {
+	t.macs[side].Store(packMAC(mac))
+	t.up[side] = true
+	if side == track.WAN {
+		for _, o := range t.all {
+			o.begin(now, &t.timing, t.random)
+		}
+		return
+	}
+	for _, s := range t.looked {
+		s.begin(now, &t.timing, t.random)
+	}
+}
+
+// Down is told that a side's NIC has no link any more, or is gone.
+func (t *Table) Down(side track.Side) {
+	t.up[side] = false
+	if side == track.WAN {
+		for _, o := range t.all {
+			o.next = 0
+		}
+	}
+}
+
+// Tick does what is due.
+func (t *Table) Tick(now track.Time) {
+	for _, o := range t.all {
+		if mac, ok := t.sender(track.WAN); ok && o.next != 0 && o.next <= now {
+			for _, frame := range o.step(mac, now, &t.timing, t.random) {
+				t.send(track.WAN, frame)
+			}
+		}
+	}
+	for _, s := range t.looked {
+		if mac, ok := t.sender(track.LAN); ok && s.next <= now {
+			t.send(track.LAN, s.step(mac, now, &t.timing))
+		}
+	}
+}
+
+// Next returns when there is something to do at the next Tick; ok is false if
+// there will not be, as things are.
+func (t *Table) Next() (next track.Time, ok bool) {
+	soonest := func(at track.Time) {
+		if !ok || at < next {
+			next, ok = at, true
+		}
+	}
+	for _, o := range t.all {
+		if t.up[track.WAN] && o.next != 0 {
+			soonest(o.next)
+		}
+	}
+	for _, s := range t.looked {
+		if t.up[track.LAN] {
+			soonest(s.next)
+		}
+	}
+	return next, ok
+}
+
+// sender is the MAC address to send from; none while the side is down.
+func (t *Table) sender(side track.Side) (mac MAC, ok bool) {
+	mac, ok = t.NIC(side)
+	return mac, ok && t.up[side]
+}
+
+func (t *Table) send(side track.Side, frame []byte) {
+	t.outputs = append(t.outputs, Output{side, frame})
+}
+
+// Take returns what is to be sent and what has happened since it was last
+// called.
+func (t *Table) Take() (outputs []Output, events []track.Event) {
+	outputs, events = t.outputs, t.events
+	t.outputs, t.events = nil, nil
+	return outputs, events
+}
+
+// Receive takes in a frame that came in by a side. It takes any bytes.
+func (t *Table) Receive(side track.Side, frame []byte, now track.Time) {
+	m, ok := parse(frame)
+	if !ok || t.isOurs(m.senderMAC) {
+		return
+	}
+	if o := t.owns[m.sender]; o != nil {
+		t.disputed(o, &m, side, now)
+		return
+	}
+	if side == track.WAN {
+		t.request(&m, now)
+	} else {
+		t.learn(&m, now)
+	}
+}
+
+// isOurs reports whether a NIC of the box has that address.
+func (t *Table) isOurs(mac MAC) bool {
+	n := packMAC(mac)
+	return n == t.macs[track.LAN].Load() || n == t.macs[track.WAN].Load()
+}
+
+// disputed deals with a message by another host that has an address of the
+// box's, or wants it. On whichever side it is, hosts of the WAN may have seen
+// the message, for ARP crosses the box; it is to them that the address is
+// defended.
+func (t *Table) disputed(o *own, m *message, side track.Side, now track.Time) {
+	if o.report(m.senderMAC, now, &t.timing) {
+		t.events = append(t.events, o.conflict(m, t.names[side], now))
+	}
+	if mac, ok := t.sender(track.WAN); ok && m.sender == o.address && o.defend(now, &t.timing) {
+		t.send(track.WAN, announcement(mac, m.tags, o.address))
+	}
+}
+
+// request answers for an address of the box's.
+func (t *Table) request(m *message, now track.Time) {
+	o := t.owns[m.target]
+	mac, ok := t.sender(track.WAN)
+	if o == nil || !ok || m.operation != arp.OperationRequest || !isGroup(m.to) && m.to != mac {
+		return
+	}
+	if m.isProbe() && o.probing() { // both want it; the answer says who has it
+		t.disputed(o, m, track.WAN, now)
+	}
+	if !t.mayReply(now) {
+		return
+	}
+	t.send(track.WAN, m.reply(mac))
+	if o.askedIn(m.tags) {
+		t.lookIn(m, now)
+	}
+}
+
+func (t *Table) mayReply(now track.Time) bool {
+	if now.Sub(t.second) >= time.Second {
+		t.second, t.replies = now, 0
+	}
+	t.replies++
+	return t.replies <= maxReplies
+}
+
+// lookIn looks for the servers of an address in the zone where it was asked
+// for: calls will come from there.
+func (t *Table) lookIn(m *message, now track.Time) {
+	for _, address := range t.behind[m.target] {
+		if at := (place{m.zone, address}); t.servers[at] == nil {
+			t.add(at, m.tags, now)
+		}
+	}
+	t.publish()
+}
+
+// learn takes in what a message of the LAN side says of a server.
+func (t *Table) learn(m *message, now track.Time) {
+	if s := t.servers[place{m.zone, m.sender}]; s != nil {
+		s.heard(m.senderMAC, now, &t.timing)
+	}
+	if s := t.servers[place{m.zone, m.target}]; s != nil && m.isProbe() {
+		s.probes(now, &t.timing)
+	}
+}
+
+// Resolve asks soon where a server is in a zone, whether that is known or not,
+// and in one that is new to the Table at once. It has no effect for an address
+// that no call is forwarded to.
+func (t *Table) Resolve(zone wire.Zone, address netip.Addr, now track.Time) {
+	at := place{zone, address}
+	if s := t.servers[at]; s != nil {
+		s.hurry(now, &t.timing)
+		return
+	}
+	tags, ok := tagsOf(zone)
+	if t.servers[place{0, address}] == nil || !ok {
+		return
+	}
+	t.add(at, tags, now)
+	t.publish()
+}
