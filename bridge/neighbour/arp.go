@@ -12,7 +12,10 @@ import (
 )
 
 // MAC is an Ethernet address.
-type MAC = [6]byte
+type MAC [6]byte
+
+// String returns the address as it is usually written, 02:00:00:00:00:01.
+func (a MAC) String() string { return net.HardwareAddr(a[:]).String() }
 
 var (
 	broadcast = MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
@@ -134,8 +137,6 @@ func tagsOf(zone wire.Zone) (tags string, ok bool) {
 	}
 	return string(b), ok
 }
-
-func text(a MAC) string { return net.HardwareAddr(a[:]).String() }
 
 // Filter takes ARP behind at most two VLAN tags, one of which the kernel may
 // have taken out already.

@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/grewire/grewire/bridge"
-	"github.com/grewire/grewire/bridge/afpacket"
 	"github.com/grewire/grewire/bridge/links"
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/track"
@@ -94,10 +93,12 @@ func newSide(name string, log *slog.Logger) *side {
 }
 
 // MAC returns the MAC address of a server in a zone, as Table.MAC does.
-func (b *Box) MAC(zone wire.Zone, server netip.Addr) (MAC, bool) { return b.table.MAC(zone, server) }
+func (b *Box) MAC(zone wire.Zone, server netip.Addr) (mac [6]byte, ok bool) {
+	return b.table.MAC(zone, server)
+}
 
 // NIC returns the MAC address of a side's NIC, as Table.NIC does.
-func (b *Box) NIC(side track.Side) (MAC, bool) { return b.table.NIC(side) }
+func (b *Box) NIC(side track.Side) (mac [6]byte, ok bool) { return b.table.NIC(side) }
 
 // Resolve has the box ask soon where a server is in a zone, as Table.Resolve
 // does. It is for the workers: it never waits, and what there is no room for is
@@ -117,9 +118,9 @@ func (b *Box) Resolve(zone wire.Zone, server netip.Addr) {
 func (b *Box) Open(which track.Side, index int) error {
 	s := b.sides[which]
 	s.index.Store(int64(index))
-	port, err := afpacket.Open(s.name, afpacket.Options{Backend: afpacket.MMsg, ReceiveBuffer: buffer, SendBuffer: buffer, Filter: Filter()})
+	port, err := openPort(s.name)
 	if err != nil {
-		return fmt.Errorf("a socket for ARP: %w", err)
+		return err
 	}
 	s.lost.Store(false)
 	s.port.Attach(port)

@@ -95,7 +95,7 @@ func (o *own) report(rival MAC, now track.Time, t *Timing) bool {
 // conflict is the event of a conflict with who sent a message.
 func (o *own) conflict(m *message, nic string, now track.Time) track.Event {
 	return track.Event{
-		Time: now, Kind: track.EventAddressConflict, NIC: nic, Zone: m.zone, Address: o.address, MAC: text(m.senderMAC),
+		Time: now, Kind: track.EventAddressConflict, NIC: nic, Zone: m.zone, Address: o.address, MAC: m.senderMAC.String(),
 		Detail: []string{fmt.Sprintf("give that host another address, or the box (nat.address, nat.forward); until then calls over %s reach now one, now the other", o.address)},
 	}
 }

@@ -26,7 +26,7 @@ func newServer(t testing.TB) *labTable {
 func (l *labTable) expectMAC(what string, zone wire.Zone, want MAC) {
 	l.t.Helper()
 	if got, ok := l.MAC(zone, addr("10.0.0.1")); got != want || ok != (want != MAC{}) {
-		l.t.Errorf("%s: %v, %v", what, text(got), ok)
+		l.t.Errorf("%s: %v, %v", what, got, ok)
 	}
 }
 
@@ -106,10 +106,7 @@ func TestServersInZones(t *testing.T) {
 	l.say(track.LAN, reply(hostMAC, addr("10.0.0.1"), lanMAC, nobody, "\x81\x00\x00\x64"))
 	l.expectMAC("in the zone", 100<<48, hostMAC)
 	l.expectMAC("outside", 0, serverMAC)
-	var zone wire.Zone
-	if err := zone.UnmarshalText([]byte("7.8")); err != nil {
-		t.Fatal(err)
-	}
+	zone := zoneOf(t, "7.8")
 	l.expectMAC("nobody asked", zone, MAC{})
 	l.Resolve(zone, addr("10.0.0.1"), l.now)
 	l.expect("Resolve", without(l.run(0)), "lan: probes for 10.0.0.1[7.8]")
@@ -188,4 +185,12 @@ func TestBackoffEnds(t *testing.T) {
 	if got := strings.Join(waits, " "); got != "1s 1s 2s 4m16s 5m0s 5m0s" {
 		t.Error(got)
 	}
+}
+
+func zoneOf(t testing.TB, text string) (zone wire.Zone) {
+	t.Helper()
+	if err := zone.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return zone
 }

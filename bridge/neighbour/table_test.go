@@ -113,11 +113,11 @@ func describe(o Output) string {
 	case !ok:
 		return fmt.Sprintf("%x", o.Frame)
 	case m.operation == arp.OperationReply:
-		return fmt.Sprintf("%s: %s is at %s, to %s at %s%s", o.Side, m.sender, text(m.senderMAC), m.target, text(m.to), brackets(m.zone))
+		return fmt.Sprintf("%s: %s is at %s, to %s at %s%s", o.Side, m.sender, m.senderMAC, m.target, m.to, brackets(m.zone))
 	case m.sender == m.target:
 		what = "announces"
 	case m.isProbe() && m.to != broadcast:
-		return fmt.Sprintf("%s: probes for %s at %s%s", o.Side, m.target, text(m.to), brackets(m.zone))
+		return fmt.Sprintf("%s: probes for %s at %s%s", o.Side, m.target, m.to, brackets(m.zone))
 	case m.isProbe():
 		what = "probes for"
 	}
