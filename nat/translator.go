@@ -31,7 +31,7 @@ type Options struct {
 	Seed uint64
 	// Neighbour returns the MAC address of a host on the LAN, if it is known;
 	// nil if nobody knows any.
-	Neighbour func(netip.Addr) (mac [6]byte, ok bool)
+	Neighbour func(wire.Zone, netip.Addr) (mac [6]byte, ok bool)
 }
 
 // Forward leads connections from the WAN for an address to a server on the LAN.
@@ -141,11 +141,11 @@ func (t *Translator) Server(addr, client wire.Addr) (wire.Addr, bool) {
 func (t *Translator) ByCallID() bool { return t.options.CallID }
 
 // MAC implements track.Translation.
-func (t *Translator) MAC(addr wire.Addr) (uint64, bool) {
+func (t *Translator) MAC(zone wire.Zone, addr wire.Addr) (uint64, bool) {
 	if t.options.Neighbour == nil {
 		return 0, false
 	}
-	mac, ok := t.options.Neighbour(addr.Netip())
+	mac, ok := t.options.Neighbour(zone, addr.Netip())
 	return number(mac), ok
 }
 

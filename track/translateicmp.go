@@ -97,7 +97,7 @@ func (t *Tracker) macOf(control *flow.Key) uint64 {
 	if c := t.find(hash, control); c != nil && c.named {
 		return t.nat.hosts[c.self-1].mac.Load()
 	}
-	mac, _ := t.nat.MAC(control.Src)
+	mac, _ := t.nat.MAC(control.Zone, control.Src)
 	return mac
 }
 

@@ -30,7 +30,7 @@ type Translation interface {
 	ByCallID() bool
 	// MAC returns the MAC address of a host on the LAN, as a number; false if it
 	// is not known.
-	MAC(addr wire.Addr) (mac uint64, ok bool)
+	MAC(zone wire.Zone, addr wire.Addr) (mac uint64, ok bool)
 
 	// TakeID gives out a call ID that no other call between alias and peer has
 	// or had a while ago: want, if it can; false if there is none.
@@ -213,7 +213,7 @@ func (n *aliases) admitAlias(c *connection, seen endpoint, opener Side) bool {
 	if c.translated() && !n.enterAlias(c, own) {
 		return false
 	}
-	mac, _ := n.MAC(own.addr)
+	mac, _ := n.MAC(c.key.Zone, own.addr)
 	n.name(c, mac)
 	return true
 }

@@ -23,6 +23,7 @@ type report struct {
 	Faults   []faultJSON          `json:"faults,omitempty"` // of the configuration
 	NICs     map[string]nicReport `json:"nics,omitempty"`   // by side
 	Offloads []offloadJSON        `json:"offloads,omitempty"`
+	Answers  []answerJSON         `json:"answers_arp_for,omitempty"`
 	Problems []problemJSON        `json:"problems,omitempty"`
 }
 
@@ -83,6 +84,7 @@ func (p *program) check(_ context.Context, args []string) int {
 	}
 	r.add(conf, &m, nic.CapabilityCheck())
 	r.addBypass(conf)
+	r.addNAT(conf, &m)
 	code := p.report(&r, *asJSON)
 	if !r.Ready {
 		return exitFailed
@@ -161,7 +163,7 @@ func (r *report) print(out io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(out)
-	if err := r.printMemory(out); err != nil {
+	if err := errors.Join(r.printMemory(out), r.printAnswers(out)); err != nil {
 		return err
 	}
 	for _, p := range r.Problems {

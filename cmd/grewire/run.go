@@ -15,6 +15,7 @@ import (
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/bridge/bypass"
 	"github.com/grewire/grewire/bridge/links"
+	"github.com/grewire/grewire/bridge/neighbour"
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/bridge/status"
 	"github.com/grewire/grewire/config"
@@ -103,27 +104,28 @@ func carry(ctx context.Context, r *reloader, hangups <-chan os.Signal, log *slog
 
 // runningBox is the parts of a box at work. Those that are not open yet are nil.
 type runningBox struct {
-	conf    *config.Config // that of the start
-	log     *slog.Logger
-	clock   bridge.Clock
-	hub     *bridge.Hub
-	engine  *bridge.Engine
-	names   *nat.Translator // nil if nothing is translated
-	reloads *reloader
-	server  *status.Server
-	bypass  *bypass.Bypass // nil where the kernel refuses it
-	links   *links.Keeper
-	state   *stateKeeper
-	manager *serviceManager
-	endLog  func()
-	carried bool // it has run
+	conf      *config.Config // that of the start
+	log       *slog.Logger
+	clock     bridge.Clock
+	hub       *bridge.Hub
+	engine    *bridge.Engine
+	names     *nat.Translator // nil if nothing is translated
+	reloads   *reloader
+	server    *status.Server
+	bypass    *bypass.Bypass // nil where the kernel refuses it
+	links     *links.Keeper
+	neighbour *neighbour.Box // nil without addresses to answer for
+	state     *stateKeeper
+	manager   *serviceManager
+	endLog    func()
+	carried   bool // it has run
 }
 
 func newRunningBox(r *reloader, log *slog.Logger) *runningBox {
 	options := trackOptions(r.running)
 	options.Seed = randomSeed()
 	b := &runningBox{conf: r.running, log: log, clock: bridge.NewClock(), hub: new(bridge.Hub), reloads: r, manager: newServiceManager(log)}
-	b.names = translate(&options, r.running, nil)
+	b.names = translate(&options, r.running, b.hostMAC)
 	b.engine = bridge.NewEngine(options, b.hub.Publish)
 	b.endLog = followEvents(b.hub, log, b.clock)
 	r.engine, r.clock, r.publish, r.telling = b.engine, b.clock, b.hub.Publish, b.manager.reloading
@@ -141,24 +143,17 @@ func (b *runningBox) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if b.neighbour, err = openNeighbour(b.conf, b.hub, b.clock, b.log); err != nil {
+		return err
+	}
 	options := linkOptions(b.conf, b.hub, b.clock, b.log)
-	options.OnClaim, options.OnOpen = b.openBypass, b.opened
+	options.OnClaim, options.OnOpen, options.OnEvent = b.openBypass, b.attach, b.onLink(options.OnEvent)
 	if b.links, err = links.New(options); err != nil {
 		return err
 	}
 	b.state = openState(b)
 	b.state.restore()
 	return nil
-}
-
-// opened takes note of a NIC that was opened.
-func (b *runningBox) opened(side track.Side, index int) error {
-	if side == track.WAN && b.names != nil {
-		if err := learnMAC(b.names, index); err != nil {
-			return err
-		}
-	}
-	return b.attachBypass(side, index)
 }
 
 // run carries frames until ctx is done or a part of the box fails for good.
@@ -171,7 +166,7 @@ func (b *runningBox) run(ctx context.Context, hangups <-chan os.Signal) error {
 	makeRoomForWorkers()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		frames.Run, b.links.Run, b.server.Serve, b.state.run, b.watchBypass,
+		frames.Run, b.links.Run, b.server.Serve, b.state.run, b.watchBypass, b.answerARP,
 		func(ctx context.Context) error { return b.manager.follow(ctx, watched{frames.Cycles, b.summary}) },
 		func(ctx context.Context) error { return b.reloads.onHangup(ctx, hangups) },
 	} {
@@ -187,6 +182,7 @@ func (b *runningBox) close() (err error) {
 	if b.links != nil {
 		err = b.links.Close()
 	}
+	err = errors.Join(err, b.closeNeighbour())
 	if b.server != nil {
 		err = errors.Join(err, b.server.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/grewire/grewire/config"
 	"github.com/grewire/grewire/nat"
 	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/wire"
 )
 
 // natOptions is what a configuration says to the translator. A name outlasts its
@@ -32,7 +33,7 @@ func natOptions(c *config.Config) nat.Options {
 // translate makes the tracker's options have the translator that c asks for, and
 // returns it; nil if there is nothing to translate. neighbour tells MAC addresses
 // of hosts on the LAN; nil if nobody does.
-func translate(o *track.Options, c *config.Config, neighbour func(netip.Addr) ([6]byte, bool)) *nat.Translator {
+func translate(o *track.Options, c *config.Config, neighbour func(wire.Zone, netip.Addr) ([6]byte, bool)) *nat.Translator {
 	no := natOptions(c)
 	no.Neighbour = neighbour
 	t := nat.New(no)
