@@ -50,7 +50,7 @@ func (t *Translator) apply(f *track.Frame, in track.Side) {
 func (t *Translator) changeMAC(f *track.Frame, in track.Side) {
 	mac, at := f.Change.MAC, macDst
 	if in == track.LAN {
-		if mac, at = t.wanMAC.Load(), macSrc; mac == 0 {
+		if mac, at = t.nics[track.WAN].Load(), macSrc; mac == 0 {
 			return
 		}
 	}

@@ -46,7 +46,7 @@ func newCrowd(tb testing.TB, hosts, each int, o nat.Options) *crowd {
 	c := &crowd{tb: tb, server: tracktest.NewHost(track.WAN, "198.51.100.1"), now: tracktest.Epoch}
 	o.CallIDs, o.FirstPort, o.LastPort, o.Seed = 2*options.Limits.Calls, 32768, 60999, 1
 	if c.translator = nat.New(o); c.translator != nil {
-		c.translator.SetWANMAC([6]byte{2, 0xee})
+		c.translator.SetNIC(track.WAN, [6]byte{2, 0xee})
 		options.Translation = c.translator
 	}
 	c.tracker = track.New(options)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/grewire/grewire/nat/callid"
 	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/wire"
 )
 
@@ -51,7 +52,7 @@ type Translator struct {
 	servers map[wire.Addr][]wire.Addr
 	ids     *callid.Pools
 	salt    atomic.Uint32
-	wanMAC  atomic.Uint64
+	nics    [flow.Sides]atomic.Uint64 // their MAC addresses
 }
 
 var _ track.Translation = (*Translator)(nil)
@@ -80,9 +81,14 @@ func New(o Options) *Translator {
 	return t
 }
 
-// SetWANMAC tells the MAC address of the WAN NIC, which translated frames leave
-// with. As long as it is not known they keep theirs.
-func (t *Translator) SetWANMAC(mac [6]byte) { t.wanMAC.Store(number(mac)) }
+// SetNIC tells the MAC address of a side's NIC. Translated frames leave with the
+// WAN NIC's; as long as it is not known they keep theirs.
+func (t *Translator) SetNIC(side track.Side, mac [6]byte) { t.nics[side].Store(number(mac)) }
+
+// IsNIC implements track.Translation.
+func (t *Translator) IsNIC(side track.Side, mac uint64) bool {
+	return mac != 0 && t.nics[side].Load() == mac
+}
 
 func number(mac [6]byte) (n uint64) {
 	for _, octet := range mac {

@@ -252,6 +252,10 @@ func (l *Lane) readdress(c *connection, f *Frame) {
 		return
 	}
 	change.Addr, change.Port = c.key.Src.V4(), c.key.SrcID
+	if h.mac.Load() == 0 { // a server that has said nothing yet
+		mac, _ := l.t.nat.MAC(c.key.Zone, c.key.Src)
+		h.mac.Store(mac)
+	}
 	if change.MAC = h.mac.Load(); change.MAC == 0 {
 		change.What &^= ChangeMAC
 	}

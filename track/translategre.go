@@ -38,10 +38,14 @@ func (l *Lane) mirrored(k *flow.Key) flow.Key {
 	return m
 }
 
-// stray drops what the WAN sends to the box itself and what is PPTP that the LAN
-// does, and reports whether f is that.
+// stray drops what the WAN sends to the box itself, what is PPTP that the LAN
+// does, and answers to the box's own ARP. It reports whether f is one of these.
 func (l *Lane) stray(f *Frame) bool {
 	n, p := l.t.nat, &f.Packet
+	if n != nil && p.Kind == wire.ARP && n.IsNIC(l.side, wire.DestinationMAC(f.Data)) {
+		f.decide(Drop, ReasonNoTranslation)
+		return true
+	}
 	if n == nil || !p.Dst.Is4() || !n.Owns(p.Dst) || p.Zone.InSession() {
 		return false
 	}

@@ -31,6 +31,8 @@ type Translation interface {
 	// MAC returns the MAC address of a host on the LAN, as a number; false if it
 	// is not known.
 	MAC(zone wire.Zone, addr wire.Addr) (mac uint64, ok bool)
+	// IsNIC reports whether a MAC address is that of the box's NIC on a side.
+	IsNIC(side Side, mac uint64) bool
 
 	// TakeID gives out a call ID that no other call between alias and peer has
 	// or had a while ago: want, if it can; false if there is none.
@@ -213,8 +215,7 @@ func (n *aliases) admitAlias(c *connection, seen endpoint, opener Side) bool {
 	if c.translated() && !n.enterAlias(c, own) {
 		return false
 	}
-	mac, _ := n.MAC(c.key.Zone, own.addr)
-	n.name(c, mac)
+	n.name(c, 0)
 	return true
 }
 

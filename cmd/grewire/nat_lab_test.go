@@ -21,8 +21,6 @@ func TestLabMasquerade(t *testing.T) {
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, "")
 	b.configure(masquerade)
 	b.start()
-	b.command(b.top.Server, 10*time.Second, "ip", "neigh", "replace", natAddr,
-		"lladdr", b.top.Box.HardwareAddr(bridgetest.WANNIC).String(), "dev", bridgetest.HostNIC)
 	if _, err := bridgetest.StartServer(b.top.Server); err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,8 @@ func forwardsOf(n *config.NAT) []neighbour.Forward {
 // its port.
 func (b *runningBox) attach(side track.Side, index int) error {
 	err := b.attachBypass(side, index)
-	if side == track.WAN && b.names != nil {
-		err = errors.Join(err, learnMAC(b.names, index))
+	if b.names != nil {
+		err = errors.Join(err, learnMAC(b.names, side, index))
 	}
 	if b.neighbour != nil {
 		err = errors.Join(err, b.neighbour.Open(side, index))

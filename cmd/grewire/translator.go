@@ -43,15 +43,15 @@ func translate(o *track.Options, c *config.Config, neighbour func(wire.Zone, net
 	return t
 }
 
-// learnMAC tells the translator the MAC address of the WAN NIC.
-func learnMAC(t *nat.Translator, index int) error {
+// learnMAC tells the translator the MAC address of a side's NIC.
+func learnMAC(t *nat.Translator, side track.Side, index int) error {
 	nic, err := net.InterfaceByIndex(index)
 	if err != nil {
-		return fmt.Errorf("the WAN NIC's MAC address: %w", err)
+		return fmt.Errorf("the MAC address of the NIC on the %s side: %w", side, err)
 	}
 	if len(nic.HardwareAddr) != 6 {
 		return fmt.Errorf("%s has no Ethernet MAC address", nic.Name)
 	}
-	t.SetWANMAC([6]byte(nic.HardwareAddr))
+	t.SetNIC(side, [6]byte(nic.HardwareAddr))
 	return nil
 }

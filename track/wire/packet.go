@@ -163,6 +163,11 @@ func (o *Offload) Unfinished() bool {
 	return o.Flags&(offloadNeedsChecksum|offloadDataValid) != 0 || o.GSOType != 0
 }
 
+// DestinationMAC is SourceMAC for the destination.
+func DestinationMAC(frame []byte) uint64 {
+	return uint64(binary.BigEndian.Uint16(frame))<<32 | uint64(binary.BigEndian.Uint32(frame[2:]))
+}
+
 // SourceMAC returns the source MAC address of a frame that was decoded, as a
 // number.
 func SourceMAC(frame []byte) uint64 {
