@@ -39,14 +39,14 @@
 // or its timer is, which is milliseconds; and there is no ring for sending,
 // which costs the kernel more than it saves.
 //
-// Nothing blocks but ppoll(2), and while traffic flows on a machine with CPUs to
-// spare not even that: Receive looks for the next frame up to 2 ms long before it
-// sleeps (spin.go), which saves the time that waking up takes and costs a CPU per
-// direction from about 500 frames a second on. Where more threads want to run
-// than there are CPUs it sleeps in every gap, and wakes as a real-time thread if
-// it may be one (urgency.go): looking, an ordinary thread uses up its share and
-// waits for its turn when a frame is there. An idle port sleeps. No frame costs
-// an allocation.
+// Nothing blocks but ppoll(2), and while traffic flows not even that: Receive
+// looks for the next frame up to 2 ms long before it sleeps (spin.go), which saves
+// the time that waking up takes and costs a CPU per direction from about 500
+// frames a second on. It offers that CPU to others between two looks. Where
+// somebody computes on it, it sleeps in every gap, and wakes as a real-time thread
+// if it may be one (urgency.go): looking, an ordinary
+// thread is put aside and waits for its turn when a frame is there. An idle port
+// sleeps. No frame costs an allocation.
 //
 // # Limits
 //

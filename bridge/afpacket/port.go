@@ -67,12 +67,10 @@ func Open(name string, o Options) (*Port, error) {
 	}
 	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
 	binary.NativeEndian.PutUint64(p.one[:], 1)
-	crowd := openCrowd()
-	crowded := crowd.crowded
+	p.rx = &receiver{source: source, spin: newSpinner(), thread: newUrgency(o.RealTime)}
 	if o.Filter != nil {
-		crowded = func() bool { return true }
+		p.rx.spin.never()
 	}
-	p.rx = &receiver{source: source, crowd: crowd, spin: newSpinner(crowded), thread: newUrgency(o.RealTime)}
 	p.tx = newSender(ifi.MTU)
 	return p, nil
 }
@@ -159,6 +157,5 @@ func (p *Port) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rx.source.close()
-	p.rx.crowd.close()
 	return errors.Join(unix.Close(p.fd), unix.Close(p.wake))
 }

@@ -35,6 +35,7 @@ func (p *Port) Receive(wait time.Duration) ([]track.Frame, error) {
 		}
 		if p.rx.spin.again(wait) {
 			p.rx.thread.looks()
+			yield()
 			continue
 		}
 		p.rx.thread.sleeps()

@@ -36,7 +36,6 @@ type frameSource interface {
 type receiver struct {
 	mu     sync.Mutex // held by Receive
 	source frameSource
-	crowd  *crowd
 	spin   spinner
 	thread urgency
 	fds    [2]unix.PollFd

@@ -1,12 +1,16 @@
 package afpacket
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // A thread that sleeps until a frame comes is woken by another CPU, which takes
-// 50 to 200 us on an idle or virtual machine: more than all else that happens
+// 20 to 200 us on an idle or virtual machine: more than all else that happens
 // to a frame in the box. So Receive goes on looking for a while before it
 // sleeps, but only where that pays: when frames have been coming close to one
-// another, the next will, too.
+// another, the next will, too. Between two looks it offers its CPU to whoever
+// else wants it (sched_yield(2)).
 const (
 	// spinLimit is the longest that Receive looks for the next frame. It spans
 	// the gap between frames at 1,000 a second with room for their jitter. At
@@ -18,22 +22,16 @@ const (
 	// late frame does not end it.
 	spinAfter  = 8
 	spinCredit = 2 * spinAfter
-	// Between two looks lies less than a microsecond. One that took spinStolen
-	// says that somebody else wants the CPU: a thread that looks is put aside for
-	// them, one that sleeps is let in when it wakes. Receive sleeps in every gap
-	// for spinRest then, and for twice as long each time that it was put aside
-	// again soon after, up to spinRestMost: whoever computes for minutes puts it
-	// aside for some 10 ms each time that it tries.
+	// Between two looks lies less than a microsecond, or the few that somebody
+	// took who sends a frame. One that took spinStolen says that somebody
+	// computes on this CPU: a thread that looks gets it back when they have had
+	// their share, frame or no frame; one that sleeps is let in when it wakes.
+	// Receive sleeps in every gap for spinRest then, which keeps what finding
+	// out costs below one frame of a hundred, and for twice as long each time
+	// that it was put aside again soon after, up to spinRestMost.
 	spinStolen   = time.Millisecond
-	spinRest     = 100 * time.Millisecond
+	spinRest     = 500 * time.Millisecond
 	spinRestMost = 10 * time.Second
-	// It costs less to see them before they do so: every crowdInterval Receive
-	// asks whether more threads want to run than there are CPUs. From crowdCount
-	// answers running that they do to quietCount that they do not it sleeps in
-	// every gap.
-	crowdInterval = time.Millisecond
-	crowdCount    = 3
-	quietCount    = 100
 )
 
 // spinner decides whether to look again or to sleep.
@@ -44,21 +42,23 @@ type spinner struct {
 	looked time.Duration        // when Receive last looked in vain since last; 0 if it did not
 	rested time.Duration        // when looking is worth while again
 	rest   time.Duration        // how long the last rest was; 0 before the first
-
-	crowded func() bool
-	asked   time.Duration // when crowded was last asked
-	full    bool          // what is believed
-	doubts  int           // how many answers running said otherwise
 }
 
-func newSpinner(crowded func() bool) spinner {
+func newSpinner() spinner {
 	start := time.Now()
-	return spinner{crowded: crowded, full: true, now: func() time.Duration { return time.Since(start) }}
+	return spinner{now: func() time.Duration { return time.Since(start) }}
 }
 
-// got is told that there were frames, and returns the time.
+// never makes Receive sleep in every gap.
+func (s *spinner) never() { s.rested = math.MaxInt64 }
+
+// got is told that there were frames, and returns the time. They may have come
+// while the thread was put aside.
 func (s *spinner) got() time.Duration {
 	now := s.now()
+	if s.stolen(now) {
+		s.giveWay(now)
+	}
 	if now-s.last <= spinLimit {
 		s.credit = min(s.credit+1, spinCredit)
 	} else if s.credit < spinAfter {
@@ -78,19 +78,19 @@ func (s *spinner) again(wait time.Duration) bool {
 	switch {
 	case now < s.rested:
 		return false
-	case s.looked > 0 && now-s.looked > spinStolen:
+	case s.stolen(now):
 		s.giveWay(now)
 		return false
 	case now-s.last > spinLimit:
 		s.credit, s.looked = s.credit/2, 0
 		return false
-	case s.crowd(now):
-		s.looked = 0
-		return false
 	}
 	s.looked = now
 	return true
 }
+
+// stolen reports whether somebody else had the CPU since the last look.
+func (s *spinner) stolen(now time.Duration) bool { return s.looked > 0 && now-s.looked > spinStolen }
 
 // giveWay begins a rest. One that ended longer ago than it lasted did its part.
 func (s *spinner) giveWay(now time.Duration) {
@@ -100,23 +100,4 @@ func (s *spinner) giveWay(now time.Duration) {
 		s.rest = min(2*s.rest, spinRestMost)
 	}
 	s.rested, s.looked = now+s.rest, 0
-}
-
-// crowd reports whether others want the CPUs. One thread more for a moment, such
-// as a sender's, does not.
-func (s *spinner) crowd(now time.Duration) bool {
-	if now-s.asked < crowdInterval {
-		return s.full
-	}
-	s.asked = now
-	enough := crowdCount
-	if s.full {
-		enough = quietCount
-	}
-	if s.crowded() == s.full {
-		s.doubts = 0
-	} else if s.doubts++; s.doubts == enough {
-		s.full, s.doubts = !s.full, 0
-	}
-	return s.full
 }

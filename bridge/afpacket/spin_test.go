@@ -1,11 +1,8 @@
 package afpacket
 
 import (
-	"slices"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // spinning is a spinner with a clock that the test moves.
@@ -17,7 +14,6 @@ type spinning struct {
 func newSpinning() *spinning {
 	s := &spinning{at: time.Hour}
 	s.now = func() time.Duration { return s.at }
-	s.crowded = func() bool { return false }
 	return s
 }
 
@@ -97,6 +93,26 @@ func TestSpinningGivesWay(t *testing.T) {
 	}
 }
 
+// Frames that came while it was interrupted do not hide that it was.
+func TestSpinningGivesWayThoughFramesCame(t *testing.T) {
+	s := newSpinning()
+	for range spinCredit {
+		s.next(time.Millisecond)
+	}
+	s.again(time.Second)
+	s.at += spinStolen + 1
+	s.got()
+	if s.again(time.Second) {
+		t.Error("looks on though it was interrupted")
+	}
+	s.at = s.rested
+	s.got()
+	s.at += 10 * time.Microsecond
+	if !s.again(time.Second) {
+		t.Error("does not look after the rest")
+	}
+}
+
 func TestNoSpinningInShortWaits(t *testing.T) {
 	s := newSpinning()
 	for range spinCredit {
@@ -132,49 +148,5 @@ func TestSpinningRestsLonger(t *testing.T) {
 	s.at += spinStolen + 1
 	if s.again(time.Second) || s.rest != spinRest {
 		t.Errorf("rests for %v after a long time without an interruption, want %v", s.rest, spinRest)
-	}
-}
-
-// While more threads want to run than there are CPUs, there is no looking.
-func TestNoSpinningInACrowd(t *testing.T) {
-	s := newSpinning()
-	answers, asked := []bool{}, 0
-	s.crowded = func() bool { asked++; return answers[min(asked, len(answers))-1] }
-	tests := []struct {
-		name    string
-		answers []bool
-		looks   bool // in the end
-	}{
-		{"nobody", []bool{false}, true},
-		{"one more for a moment", []bool{false, true, true, false, true, true, false}, true},
-		{"others", []bool{true}, false},
-		{"others, less for a while", append(slices.Repeat([]bool{false}, quietCount-1), true), false},
-		{"nobody any more", []bool{true, true, true, false}, true},
-	}
-	for _, tt := range tests {
-		answers, asked = tt.answers, 0
-		spun := time.Duration(0)
-		for range 2 * quietCount {
-			spun = s.next(crowdInterval)
-		}
-		if (spun > 0) != tt.looks {
-			t.Errorf("%s: looked for %v of %v at last, want any: %v", tt.name, spun, crowdInterval, tt.looks)
-		}
-	}
-}
-
-func TestRunnable(t *testing.T) {
-	for text, want := range map[string]int{
-		"0.20 0.18 0.12 3/80 11206\n": 3, "0.20 0.18 0.12 12/1080 11206\n": 12,
-		"": 0, "/": 0, "1.0 x/3": 0, "1.0 -1/3": 0, "99999999999999999999/1": 0,
-	} {
-		if got := runnable([]byte(text)); got != want {
-			t.Errorf("%q: %d threads, want %d", text, got, want)
-		}
-	}
-	c := openCrowd()
-	defer c.close()
-	if n, err := unix.Pread(c.fd, c.text[:], 0); err != nil || runnable(c.text[:n]) < 1 {
-		t.Errorf("/proc/loadavg: %v, %q: this thread runs", err, c.text[:n])
 	}
 }
