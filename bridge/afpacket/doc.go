@@ -44,7 +44,7 @@
 // the time that waking up takes and costs a CPU per direction from about 500
 // frames a second on. It offers that CPU to others between two looks. Where
 // somebody computes on it, it sleeps in every gap, and wakes as a real-time thread
-// if it may be one (urgency.go): looking, an ordinary
+// if it may be one and needs little of the CPU (urgency.go): looking, an ordinary
 // thread is put aside and waits for its turn when a frame is there. An idle port
 // sleeps. No frame costs an allocation.
 //

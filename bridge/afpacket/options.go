@@ -42,7 +42,8 @@ type Options struct {
 	QdiscBypass bool
 	// RealTime makes the thread that calls Receive a real-time one while it
 	// sleeps (SCHED_FIFO, priority 1), so that it is let in at once when a frame
-	// wakes it, whoever else computes. The caller must hold the thread
+	// wakes it, whoever else computes; as long as it works for less than a
+	// fourth of the time. The caller must hold the thread
 	// (runtime.LockOSThread) and not give it back. It needs an RLIMIT_RTPRIO of
 	// 1 or CAP_SYS_NICE; without, the thread stays ordinary.
 	RealTime bool

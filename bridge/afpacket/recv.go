@@ -34,11 +34,11 @@ func (p *Port) Receive(wait time.Duration) ([]track.Frame, error) {
 			continue
 		}
 		if p.rx.spin.again(wait) {
-			p.rx.thread.looks()
+			p.rx.thread.looks(p.rx.spin.looked)
 			yield()
 			continue
 		}
-		p.rx.thread.sleeps()
+		p.rx.thread.sleeps(p.rx.spin.now())
 		ready, err := p.poll(&left)
 		p.rx.thread.woke(p.rx.spin.now())
 		if err != nil || !ready {

@@ -8,14 +8,19 @@ import (
 
 // A thread that sleeps and is woken gets its CPU at once if it is a real-time
 // thread (sched(7)); an ordinary one waits behind whoever else wants that CPU,
-// milliseconds long for each of them. One that looks for frames without sleeping
-// must be ordinary: real-time, it would leave the CPU to nobody. So the thread
-// that calls Receive is real-time while it sleeps, and from then on until it
-// looks in vain or has been awake for urgentLimit.
+// milliseconds long for each of them. But whoever takes a CPU from others so
+// must not take much of it: they would get nothing done, not even send the
+// next frame, so that each is carried alone (TCP is a quarter slower). And one
+// that looks for frames without sleeping would leave the CPU to nobody. So the
+// thread that calls Receive is real-time while it sleeps, and from then on until
+// it looks in vain or has been awake for urgentLimit; and not at all while it
+// works for more than a part of the time.
 const (
-	// urgentLimit is more than a batch takes. Under a flood the thread shares
-	// the CPU with others, like any program that computes.
-	urgentLimit = 5 * time.Millisecond
+	// urgentPeriod is how long its work is summed up, urgentShare the part of
+	// that (a fourth) beyond which it is ordinary in the next.
+	urgentPeriod = 10 * time.Millisecond
+	urgentShare  = 4
+	urgentLimit  = urgentPeriod / urgentShare
 	// urgentPriority is the least: above all ordinary threads, below those that
 	// somebody has made real-time on purpose.
 	urgentPriority = 1
@@ -31,7 +36,10 @@ type urgency struct {
 	known  bool // what follows is so
 	urgent bool
 	nice   int32         // of the thread when it is ordinary
-	since  time.Duration // when it woke
+	since  time.Duration // when it woke or last looked in vain
+	from   time.Duration // when the period began
+	worked time.Duration // for how long in this period
+	busy   bool          // it worked too much in the last
 
 	attr unix.SchedAttr // what set is given
 	set  func(*unix.SchedAttr) error
@@ -42,12 +50,23 @@ func newUrgency(wanted bool) urgency {
 }
 
 // sleeps is told that the thread goes to sleep, woke that it is awake.
-func (u *urgency) sleeps() { u.be(true) }
+func (u *urgency) sleeps(now time.Duration) {
+	u.worked += now - u.since
+	if all := now - u.from; all >= urgentPeriod {
+		u.busy = u.worked > all/urgentShare
+		u.from, u.worked = now, 0
+	}
+	u.be(!u.busy)
+}
 
 func (u *urgency) woke(now time.Duration) { u.since = now }
 
-// looks is told that the thread looks again rather than sleep.
-func (u *urgency) looks() { u.be(false) }
+// looks is told that the thread looks again rather than sleep. Its work is no
+// burden then: it is ordinary.
+func (u *urgency) looks(now time.Duration) {
+	u.since = now
+	u.be(false)
+}
 
 // works is told that the thread has frames in hands.
 func (u *urgency) works(now time.Duration) {
