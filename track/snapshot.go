@@ -15,16 +15,24 @@ type Use struct {
 }
 
 // Usage returns how much of each limit is taken, by its key in the
-// configuration's section [limits].
+// configuration's section [limits], and how much of the tables that translation
+// has, which are as large as those limits call for.
 func (t *Tracker) Usage() map[string]Use {
 	limits := t.settings.Load().Limits
-	return map[string]Use{
+	usage := map[string]Use{
 		"connections":  {t.connections.used(), limits.Connections},
 		"calls":        {t.calls.used(), limits.Calls},
 		"expectations": {int(t.expectations.Load()), limits.Expectations},
 		"fragments":    {t.fragmentsUsed(), limits.Fragments},
 		"hold_bytes":   {int(t.heldBytes.Load()) + t.buffers.Used()*stream.BufferMemory, limits.HoldBytes},
 	}
+	if n := t.nat; n != nil {
+		usage["nat.aliases"] = Use{n.controls.Len(), t.made.Connections}
+		usage["nat.names"] = Use{n.names.Len(), t.made.Calls + t.made.Connections}
+		usage["nat.quotes"] = Use{n.quotes.Len(), t.made.Calls}
+		usage["nat.fields"] = Use{int(n.reserved.Load()), len(n.fields.items)}
+	}
+	return usage
 }
 
 // Calls returns the calls that have not ended, by number.
