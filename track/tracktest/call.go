@@ -18,6 +18,9 @@ type Call struct {
 	PNS, PAC     *Host
 	PNSID, PACID uint16
 	Number       uint64 // the tracker's
+	// PNSAlias and PACAlias are the IDs as the other end knows them; without
+	// translation they are the same.
+	PNSAlias, PACAlias uint16
 
 	seq [2]uint32 // of the PNS's and the PAC's next GRE packet
 }
@@ -33,8 +36,11 @@ func (c *Conn) OutCall(pnsID, pacID uint16) *Call {
 func (c *Conn) OutCallBy(pns *Host, pnsID, pacID uint16) *Call {
 	c.World.tb.Helper()
 	pac := c.Peer(pns).Host
-	c.must(c.Say(pns, OutRequest(pnsID)))
-	return c.agreed(c.Say(pac, OutReply(pacID, pnsID, pptp.OutCallResultConnected)), pns, pnsID, pacID)
+	pnsAlias := c.must(c.Say(pns, OutRequest(pnsID))).CallID()
+	r := c.Say(pac, OutReply(pacID, pnsAlias, pptp.OutCallResultConnected))
+	k := c.agreed(r, pns, pnsID, pacID)
+	k.PNSAlias, k.PACAlias = pnsAlias, r.CallID()
+	return k
 }
 
 // InCall agrees an incoming call; the one that opened the connection is the
@@ -48,9 +54,11 @@ func (c *Conn) InCall(pnsID, pacID uint16) *Call {
 func (c *Conn) InCallBy(pns *Host, pnsID, pacID uint16) *Call {
 	c.World.tb.Helper()
 	pac := c.Peer(pns).Host
-	c.must(c.Say(pac, InRequest(pacID)))
-	c.must(c.Say(pns, InReply(pnsID, pacID, pptp.InCallResultConnect)))
-	return c.agreed(c.Say(pac, InConnected(pnsID)), pns, pnsID, pacID)
+	pacAlias := c.must(c.Say(pac, InRequest(pacID))).CallID()
+	pnsAlias := c.must(c.Say(pns, InReply(pnsID, pacAlias, pptp.InCallResultConnect))).CallID()
+	k := c.agreed(c.Say(pac, InConnected(pnsAlias)), pns, pnsID, pacID)
+	k.PNSAlias, k.PACAlias = pnsAlias, pacAlias
+	return k
 }
 
 // agreed makes the Call that a segment has opened.
@@ -59,15 +67,25 @@ func (c *Conn) agreed(r Result, pns *Host, pnsID, pacID uint16) *Call {
 	if r.Verdict != track.Expect || r.Call == 0 {
 		c.World.tb.Fatalf("%s, want expect: it opens a call", r)
 	}
-	return &Call{Conn: c, PNS: pns, PAC: c.Peer(pns).Host, PNSID: pnsID, PACID: pacID, Number: r.Call}
+	return &Call{
+		Conn: c, PNS: pns, PAC: c.Peer(pns).Host, PNSID: pnsID, PACID: pacID, PNSAlias: pnsID, PACAlias: pacID, Number: r.Call,
+	}
 }
 
 // To returns the ID in the header of GRE that from sends.
 func (k *Call) To(from *Host) uint16 {
 	if from == k.PNS {
-		return k.PACID
+		return k.PACAlias
 	}
-	return k.PNSID
+	return k.PNSAlias
+}
+
+// own is the ID that the end h has assigned itself.
+func (k *Call) own(h *Host) uint16 {
+	if h == k.PNS {
+		return k.PNSID
+	}
+	return k.PACID
 }
 
 // Packet returns from's next GRE packet with a payload of so many octets.
@@ -84,7 +102,9 @@ func (k *Call) Packet(from *Host, payload int) GRE {
 // GRE sends a GRE packet of from to the other end.
 func (k *Call) GRE(from *Host) Result {
 	k.Conn.World.tb.Helper()
-	return k.Conn.World.Send(from.Side, k.Packet(from, 40).Frame(from, k.Conn.Peer(from).Host))
+	r := k.Conn.World.Send(from.Side, k.Packet(from, 40).Frame(from, k.Conn.To(from)))
+	k.delivered(from, r)
+	return r
 }
 
 // Both sends a GRE packet each way, the PNS's first, and reports whether both

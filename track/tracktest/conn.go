@@ -24,6 +24,11 @@ type End struct {
 	Next   uint32 // the sequence number of its next octet
 	Got    uint32 // what it has of the other end
 	Window uint16
+
+	// Alias and AliasPort are by what the other end knows this one, if it is
+	// translated; what the other end gets sets them.
+	Alias     *Host
+	AliasPort uint16
 }
 
 // Initial sequence numbers and windows, if the test wants no others.
@@ -92,11 +97,26 @@ func (c *Conn) Peer(h *Host) *End {
 	return &c.Ends[0]
 }
 
+// To returns the host that from sends to: the other end, as from knows it.
+func (c *Conn) To(from *Host) *Host {
+	if peer := c.Peer(from); peer.Alias != nil {
+		return peer.Alias
+	}
+	return c.Peer(from).Host
+}
+
+func (e *End) knownPort() uint16 {
+	if e.Alias != nil {
+		return e.AliasPort
+	}
+	return e.Port
+}
+
 // Segment returns the segment that from sends at its position seq.
 func (c *Conn) Segment(from *Host, seq uint32, flags uint8, data []byte) TCP {
 	me, peer := c.End(from), c.Peer(from)
 	s := TCP{
-		SrcPort: me.Port, DstPort: peer.Port, Seq: seq, Flags: flags, Window: me.Window, Data: data,
+		SrcPort: me.Port, DstPort: peer.knownPort(), Seq: seq, Flags: flags, Window: me.Window, Data: data,
 	}
 	if flags&wire.ACK != 0 {
 		s.Ack = me.Got
@@ -107,7 +127,7 @@ func (c *Conn) Segment(from *Host, seq uint32, flags uint8, data []byte) TCP {
 // Transmit sends a segment of from as it is and moves both ends as TCP would.
 func (c *Conn) Transmit(from *Host, s TCP) Result {
 	c.World.tb.Helper()
-	r := c.World.Send(from.Side, s.Frame(from, c.Peer(from).Host))
+	r := c.World.Send(from.Side, s.Frame(from, c.To(from)))
 	c.Sent(from, s, r)
 	return r
 }
@@ -129,6 +149,7 @@ func (c *Conn) Sent(from *Host, s TCP, r Result) {
 	if r.Passed() && (inOrder || s.Flags&wire.SYN != 0) {
 		peer.Got = end
 	}
+	c.delivered(from, r)
 }
 
 // Flags sends an empty segment of from with these flags at its next position.

@@ -163,3 +163,26 @@ func (g GRE) Frame(from, to *Host) []byte { return GREFrame(from, to, g.Bytes())
 func GREFrame(from, to *Host, octets []byte) []byte {
 	return IP{Proto: wire.ProtocolGRE, Payload: octets}.Frame(from, to)
 }
+
+// ICMPError is an ICMP error (RFC 792) that quotes a packet.
+type ICMPError struct {
+	Type, Code uint8
+	Rest       [4]byte
+	Quoted     []byte // an IPv4 packet, or the first octets of one
+}
+
+// Frame returns the error in a frame from one host to another.
+func (e ICMPError) Frame(from, to *Host) []byte {
+	b := append([]byte{e.Type, e.Code, 0, 0}, e.Rest[:]...)
+	b = append(b, e.Quoted...)
+	binary.BigEndian.PutUint16(b[2:], checksum(b))
+	return IP{Proto: wire.ProtocolICMP, Payload: b}.Frame(from, to)
+}
+
+// Quote returns the first octets of the IPv4 packet in a frame without tags, its
+// header and so many of what it carries: what an ICMP error about it quotes.
+func Quote(frame []byte, carried int) []byte {
+	packet := frame[14:]
+	packet = packet[:binary.BigEndian.Uint16(packet[2:])]
+	return packet[:min(int(packet[0]&0xf)*4+carried, len(packet))]
+}

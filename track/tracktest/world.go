@@ -36,6 +36,10 @@ type World struct {
 	// Tap, if set, sees every final verdict.
 	Tap func(Result)
 
+	// Translate does what the Changes of frames that came in by a side say: it is
+	// set together with Options.Translation.
+	Translate func(frames []*track.Frame, in track.Side)
+
 	// Away lets frames cross without the tracker, as past a box that is out of
 	// the path.
 	Away bool
@@ -63,6 +67,7 @@ type Result struct {
 	Reason  track.Reason
 	Call    uint64
 	Data    []byte // what was sent
+	Out     []byte // what left by the other side, nil if nothing did
 }
 
 // Passed reports whether the frame has left by the other side.
@@ -89,7 +94,11 @@ func New(tb TB, change ...func(*track.Options)) *World {
 
 // Join returns another World on w's tracker, with Lanes of its own, for use by
 // another goroutine.
-func (w *World) Join() *World { return join(w.tb, w.Tracker, w.Options) }
+func (w *World) Join() *World {
+	joined := join(w.tb, w.Tracker, w.Options)
+	joined.Translate = w.Translate
+	return joined
+}
 
 func join(tb TB, t *track.Tracker, o track.Options) *World {
 	return &World{
@@ -135,6 +144,9 @@ func (w *World) Batch(side track.Side, frames []track.Frame) []Result {
 		w.number++
 		frames[i].Number = w.number
 		w.inside[w.number] = sent{bytes.Clone(frames[i].Data), side}
+		if w.Translate != nil {
+			frames[i].Data = bytes.Clone(frames[i].Data) // the test may send it again
+		}
 		results[i] = Result{Number: w.number, Side: side, Verdict: track.Hold, Data: w.inside[w.number].data}
 	}
 	first := w.number + 1 - uint64(len(frames))
@@ -160,6 +172,9 @@ func (w *World) process(side track.Side, frames []track.Frame) []Result {
 // settle takes the final verdicts.
 func (w *World) settle(side track.Side, frames []*track.Frame) []Result {
 	w.tb.Helper()
+	if w.Translate != nil {
+		w.Translate(frames, side)
+	}
 	var results []Result
 	for _, f := range frames {
 		in, ok := w.inside[f.Number]
@@ -168,6 +183,9 @@ func (w *World) settle(side track.Side, frames []*track.Frame) []Result {
 		}
 		delete(w.inside, f.Number)
 		r := Result{Number: f.Number, Side: in.side, Verdict: f.Verdict, Reason: f.Reason, Call: f.Call, Data: in.data}
+		if r.Passed() {
+			r.Out = bytes.Clone(f.Data)
+		}
 		w.check(side, r, f)
 		if w.Tap != nil {
 			w.Tap(r)
@@ -187,9 +205,13 @@ func (w *World) check(side track.Side, r Result, f *track.Frame) {
 		w.tb.Errorf("%s is no final verdict", r)
 	case r.Reason == 0 || r.Reason >= track.NumReasons || r.Passed() != (r.Reason < track.ReasonMalformed):
 		w.tb.Errorf("%s: verdict and reason do not fit", r)
+	case r.Passed() && f.Rewritten && w.Translate != nil:
+		if fault := rewriteFault(side, f, r.Data); fault != "" {
+			w.tb.Errorf("%s: %s\n%.80x\n%.80x", r, fault, r.Data, f.Data)
+		}
 	case r.Passed() && !bytes.Equal(f.Data, r.Data):
 		w.tb.Errorf("%s, but its bytes were changed", r)
-	case f.Rewritten || r.Verdict == track.Rewrite:
+	case f.Rewritten && r.Passed() || r.Verdict == track.Rewrite:
 		w.tb.Errorf("%s is rewritten; nobody translates here", r)
 	}
 }
