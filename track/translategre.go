@@ -21,8 +21,8 @@ func (l *Lane) translateGRE(f *Frame, e *keyEntry) {
 				change.What |= ChangeMAC
 			}
 		}
-		if change.CallID = e.callID; change.CallID != p.CallID {
-			change.What |= ChangeCallID
+		if change.CallID = e.callID; p.Kind == wire.EnhancedGRE && change.CallID != p.CallID {
+			change.What |= ChangeCallID // which a later fragment has not
 		}
 	}
 	f.changed()
