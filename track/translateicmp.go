@@ -19,11 +19,20 @@ func (c *connection) quoteKey(k *call) flow.Key {
 	return flow.Key{Kind: flow.QuoteKey, Zone: c.key.Zone, Src: c.alias.addr, Dst: c.key.Dst, DstID: k.outerID(role)}
 }
 
+// quoted is who sends GRE that is quoted: an end on the LAN, by its control
+// connection.
+type quoted struct {
+	own     endpoint
+	wanPort uint16
+}
+
+func (c *connection) quoted() quoted { return quoted{endpoint{c.key.Src, c.key.SrcID}, c.key.DstID} }
+
 // enterQuote makes the call be found by its GRE towards the WAN.
 func (t *Tracker) enterQuote(c *connection, k *call) {
 	if c.translated() {
 		key := c.quoteKey(k)
-		put(t.nat.quotes, &key, endpoint{c.key.Src, c.key.SrcID})
+		put(t.nat.quotes, &key, c.quoted())
 	}
 }
 
@@ -33,7 +42,7 @@ func (t *Tracker) leaveQuote(c *connection, k *call) {
 		return
 	}
 	key := c.quoteKey(k)
-	if own, ok := get(t.nat.quotes, &key); ok && own == (endpoint{c.key.Src, c.key.SrcID}) {
+	if own, ok := get(t.nat.quotes, &key); ok && own == c.quoted() {
 		drop(t.nat.quotes, &key)
 	}
 }
@@ -44,7 +53,8 @@ func (t *Tracker) leaveQuote(c *connection, k *call) {
 func (l *Lane) translateQuote(f *Frame) {
 	p := &f.Packet
 	q, ok := wire.QuotedIPv4(f.Data, p)
-	if ok && q.Named && f.Verdict.Passes() && l.t.nat.translatable(p.Src, p.Zone) {
+	about := ok && q.Named && p.Dst == q.Src // an error goes to whom it quotes (RFC 792)
+	if about && f.Verdict.Passes() && l.t.nat.translatable(p.Src, p.Zone) {
 		if l.side == WAN {
 			l.quoteFromWAN(f, &q)
 		} else {
@@ -61,31 +71,35 @@ func (l *Lane) translateQuote(f *Frame) {
 
 // quoteFromWAN handles an error about a packet that the LAN had sent.
 func (l *Lane) quoteFromWAN(f *Frame, q *wire.QuotedPacket) {
-	n := l.t.nat
-	key := flow.Key{Kind: flow.AliasKey, Zone: f.Packet.Zone, Src: q.Src, Dst: q.Dst, SrcID: q.SrcPort, DstID: q.DstPort}
-	table := n.controls
-	if q.Proto == wire.ProtocolGRE {
-		key.Kind, key.SrcID, key.DstID = flow.QuoteKey, 0, q.CallID
-		table = n.quotes
-	}
-	own, ok := get(table, &key)
+	from, ok := l.quotedSender(f, q)
 	if !ok {
 		return
 	}
 	change := &f.Change
-	change.What, change.Addr = ChangeQuote|ChangeAddr, own.addr.V4()
+	change.What, change.Addr = ChangeQuote|ChangeAddr, from.own.addr.V4()
 	if q.Proto == wire.ProtocolTCP {
 		change.What |= ChangePort
-		change.Port = own.port
+		change.Port = from.own.port
 	}
-	control := flow.Key{Kind: flow.ControlKey, Zone: f.Packet.Zone, Src: own.addr, Dst: q.Dst, SrcID: own.port, DstID: serverPort}
-	if q.Proto == wire.ProtocolTCP {
-		control.DstID = q.DstPort
+	control := flow.Key{
+		Kind: flow.ControlKey, Zone: f.Packet.Zone, Src: from.own.addr, Dst: q.Dst, SrcID: from.own.port, DstID: from.wanPort,
 	}
 	if mac := l.t.macOf(&control); mac != 0 {
 		change.What |= ChangeMAC
 		change.MAC = mac
 	}
+}
+
+// quotedSender returns which end on the LAN had sent a quoted packet.
+func (l *Lane) quotedSender(f *Frame, q *wire.QuotedPacket) (from quoted, ok bool) {
+	key := flow.Key{Kind: flow.QuoteKey, Zone: f.Packet.Zone, Src: q.Src, Dst: q.Dst, DstID: q.CallID}
+	if q.Proto == wire.ProtocolGRE {
+		return get(l.t.nat.quotes, &key)
+	}
+	key.Kind, key.SrcID, key.DstID = flow.AliasKey, q.SrcPort, q.DstPort
+	from.wanPort = q.DstPort
+	from.own, ok = l.t.nat.own(&key)
+	return from, ok
 }
 
 // macOf returns the MAC address of a connection's end on the LAN, 0 if it is not

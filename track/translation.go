@@ -100,7 +100,7 @@ type aliases struct {
 	Translation
 	controls *flow.Table[endpoint] // AliasKey -> the end on the LAN
 	names    *flow.Table[callName] // CallNameKey
-	quotes   *flow.Table[endpoint] // QuoteKey -> the end on the LAN, without port
+	quotes   *flow.Table[quoted]   // QuoteKey
 	hosts    []lanHost             // by connection
 	fields   *slab[field]
 	reserved atomic.Int64 // fields in use, or promised
@@ -125,7 +125,7 @@ func newAliases(o *Options) *aliases {
 		hosts:       make([]lanHost, o.Limits.Connections),
 		fields:      newSlab[field](fieldsFor(&o.Limits)),
 	}
-	n.quotes = flow.NewTable[endpoint](o.Limits.Calls, o.Seed)
+	n.quotes = flow.NewTable[quoted](o.Limits.Calls, o.Seed)
 	return n
 }
 
