@@ -8,6 +8,7 @@ import (
 	"github.com/grewire/grewire/track"
 	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
+	"github.com/grewire/grewire/track/wire"
 )
 
 // The addresses that the box has on the WAN side.
@@ -72,12 +73,12 @@ func newTranslator(change ...func(*nat.Options)) *nat.Translator {
 		c(&o)
 	}
 	names := nat.New(o)
-	names.SetWANMAC(wanMAC)
+	names.SetNIC(track.WAN, wanMAC)
 	return names
 }
 
 // neighbour knows every host on the LAN, or none.
-func (b *box) neighbour(addr netip.Addr) ([6]byte, bool) {
+func (b *box) neighbour(_ wire.Zone, addr netip.Addr) ([6]byte, bool) {
 	return tracktest.NewHost(track.LAN, addr.String()).MAC, !b.lonely
 }
 
