@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 
 	"github.com/vishvananda/netns"
 )
@@ -41,9 +40,20 @@ type Lab struct {
 	processes  []*Process
 }
 
+// TB is what New needs of a testing.TB. Programs that open labs import this
+// package, and package testing has no place in them.
+type TB interface {
+	Helper()
+	Name() string
+	Cleanup(func())
+	Skip(args ...any)
+	Fatal(args ...any)
+	Error(args ...any)
+}
+
 // New opens a lab that is closed when the test ends. The test is skipped when
 // it does not run as root.
-func New(t testing.TB) *Lab {
+func New(t TB) *Lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root: run this test with sudo")
