@@ -1,0 +1,130 @@
+package control
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/grewire/grewire/track/pptp"
+)
+
+// Port is where PPTP servers listen.
+const Port = 1723
+
+// capabilities is what either end says of itself.
+var capabilities = pptp.Capabilities{
+	FramingCapabilities: pptp.FramingCapabilitySync, BearerCapabilities: pptp.BearerCapabilityDigital,
+	HostName: pptp.TextOf("bench"), VendorString: pptp.TextOf("grewire"),
+}
+
+// Server is a PAC that answers every Outgoing-Call-Request with a call ID of its
+// own, from 1 on.
+type Server struct {
+	listener net.Listener
+	lastID   atomic.Uint32
+	done     sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+// Serve answers the connections of a listener until Close.
+func Serve(l net.Listener) *Server {
+	s := &Server{listener: l, conns: make(map[net.Conn]bool)}
+	s.done.Go(s.accept)
+	return s
+}
+
+func (s *Server) accept() {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.conns[conn] = true
+		s.mu.Unlock()
+		s.done.Go(func() { s.serve(conn) })
+	}
+}
+
+// serve answers until the other end is done, or says something odd.
+func (s *Server) serve(conn net.Conn) {
+	defer conn.Close()
+	for in := bufio.NewReader(conn); ; {
+		m, err := read(in)
+		if err != nil {
+			return
+		}
+		answer := s.answer(m)
+		if answer == nil {
+			continue
+		}
+		if err := write(conn, answer); err != nil {
+			return
+		}
+	}
+}
+
+func (s *Server) answer(m pptp.Message) pptp.Message {
+	switch m := m.(type) {
+	case *pptp.StartControlConnectionRequestMessage:
+		return &pptp.StartControlConnectionReplyMessage{ProtocolVersion: pptp.Version, ResultCode: pptp.StartResultOK, Capabilities: capabilities}
+	case *pptp.EchoRequestMessage:
+		return &pptp.EchoReplyMessage{Identifier: m.Identifier, ResultCode: pptp.EchoResultOK}
+	case *pptp.OutgoingCallRequestMessage:
+		return &pptp.OutgoingCallReplyMessage{
+			CallID: uint16(s.lastID.Add(1)), PeerCallID: m.CallID, ResultCode: pptp.OutCallResultConnected,
+			ConnectSpeed: 10_000_000, PacketRecvWindowSize: window,
+		}
+	case *pptp.StopControlConnectionRequestMessage:
+		return &pptp.StopControlConnectionReplyMessage{ResultCode: pptp.StopResultOK}
+	}
+	return nil
+}
+
+// window is the receive window that either end grants, in packets.
+const window = 64
+
+// Close ends the server and its connections.
+func (s *Server) Close() error {
+	err := s.listener.Close()
+	s.mu.Lock()
+	for conn := range s.conns {
+		conn.Close()
+	}
+	s.mu.Unlock()
+	s.done.Wait()
+	return err
+}
+
+// read reads a message.
+func read(in *bufio.Reader) (pptp.Message, error) {
+	header, err := in.Peek(pptp.HeaderLength)
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.EOF
+		}
+		return nil, err
+	}
+	message := make([]byte, max(pptp.HeaderLength, int(pptp.View(header).Length())))
+	if _, err := io.ReadFull(in, message); err != nil {
+		return nil, err
+	}
+	return pptp.Decode(message)
+}
+
+func write(to io.Writer, messages ...pptp.Message) (err error) {
+	var octets []byte
+	for _, m := range messages {
+		if octets, err = pptp.Append(octets, m); err != nil {
+			return fmt.Errorf("encode %s: %w", m.ControlType(), err)
+		}
+	}
+	_, err = to.Write(octets)
+	return err
+}

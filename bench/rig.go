@@ -1,0 +1,222 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/grewire/grewire/bench/control"
+	"github.com/grewire/grewire/bench/dut"
+	"github.com/grewire/grewire/bench/load"
+)
+
+// Rig is a device with calls across it and a path for each direction.
+type Rig struct {
+	Site *dut.Site
+
+	server  *control.Server
+	clients []*control.Client
+	calls   []control.Call
+	paths   [2]*load.Path // LAN to WAN, WAN to LAN
+	cpus    []int
+	each    int // calls per connection
+}
+
+// The directions of a rig's paths.
+const (
+	toWAN = 0
+	toLAN = 1
+)
+
+// NewRig makes a rig of a site, which goes with it. A control connection carries
+// up to callsEach calls.
+func NewRig(site *dut.Site, callsEach int) (*Rig, error) {
+	if site.Device.OneCallEach {
+		callsEach = 1
+	}
+	r := &Rig{Site: site, each: max(1, callsEach)}
+	if err := r.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", site.Device.Name, err), r.Close())
+	}
+	return r, nil
+}
+
+func (r *Rig) open() (err error) {
+	if r.cpus, err = allowedCPUs(); err != nil {
+		return err
+	}
+	lan := load.End{NIC: r.Site.LAN.NIC, Do: r.Site.LAN.Namespace.Do}
+	wan := load.End{NIC: r.Site.WAN.NIC, Do: r.Site.WAN.Namespace.Do}
+	if r.paths[toWAN], err = load.Open(lan, wan); err != nil {
+		return err
+	}
+	if r.paths[toLAN], err = load.Open(wan, lan); err != nil {
+		return err
+	}
+	return r.Site.WAN.Namespace.Do(func() error {
+		listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: r.Site.WAN.Addr.AsSlice(), Port: control.Port})
+		if err == nil {
+			r.server = control.Serve(listener)
+		}
+		return err
+	})
+}
+
+// Close ends the calls and takes the device away.
+func (r *Rig) Close() error {
+	for _, c := range r.clients {
+		c.Close()
+	}
+	var errs []error
+	if r.server != nil {
+		errs = append(errs, r.server.Close())
+	}
+	for _, p := range r.paths {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
+	return errors.Join(append(errs, r.Site.Close())...)
+}
+
+// callsPerHost is how many calls a client's address has, so that many calls are
+// of many hosts, as they would be.
+const callsPerHost = 500
+
+// Calls is how many calls there are.
+func (r *Rig) Calls() int { return len(r.calls) }
+
+// Dial sets up calls until there are n, in order: the last one is the device's
+// newest. Those that are there stay.
+func (r *Rig) Dial(ctx context.Context, n int) error {
+	hosts := func(calls int) int { return (calls + callsPerHost - 1) / callsPerHost }
+	if err := r.Site.AddClients(hosts(len(r.calls)), hosts(n)); err != nil {
+		return err
+	}
+	for len(r.calls) < n {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.dialOne(n); err != nil {
+			return fmt.Errorf("%s: call %d of %d: %w", r.Site.Device.Name, len(r.calls)+1, n, err)
+		}
+	}
+	return r.setFlows()
+}
+
+// dialOne opens a connection with as many calls as one may have.
+func (r *Rig) dialOne(n int) error {
+	host, index := len(r.calls)/callsPerHost, len(r.calls)%callsPerHost
+	var ids []uint16
+	for len(ids) < min(r.each, n-len(r.calls), callsPerHost-index) {
+		ids = append(ids, uint16(index+len(ids)+1))
+	}
+	var c *control.Client
+	err := r.Site.LAN.Namespace.Do(func() (err error) {
+		local := &net.TCPAddr{IP: dut.ClientAddr(host).AsSlice()}
+		c, err = control.Dial(&net.Dialer{LocalAddr: local, Timeout: dialWait}, r.Site.WAN.Addr)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.clients = append(r.clients, c)
+	calls, err := c.Call(ids)
+	r.calls = append(r.calls, calls...)
+	return err
+}
+
+// dialWait is how long a TCP connection may take.
+const dialWait = 10 * time.Second
+
+// setFlows tells the paths of the calls.
+func (r *Rig) setFlows() error {
+	flows := [2][]load.Flow{}
+	for _, c := range r.calls {
+		flows[toWAN] = append(flows[toWAN], flow(c.PNS, c.PAC, c.PACID))
+		flows[toLAN] = append(flows[toLAN], flow(c.PAC, c.PNS, c.PNSID))
+	}
+	for way, p := range r.paths {
+		if err := p.SetFlows(flows[way], r.Site.Device.Translates); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func flow(from, to netip.Addr, id uint16) load.Flow {
+	return load.Flow{Source: from, Destination: to, CallID: id}
+}
+
+// warmRate is what any device carries, in frames a second.
+const warmRate = 10_000
+
+// Warm sends a frame of every call both ways, and again of those it has to,
+// until each has crossed: that shows that the device lets all of them pass, and
+// has whatever it keeps of a call made.
+func (r *Rig) Warm(ctx context.Context) error {
+	const attempts = 3
+	for way, p := range r.paths {
+		if err := p.SetSizes([]int{load.MinSize}); err != nil {
+			return err
+		}
+		var c load.Counts
+		for range attempts {
+			sent, err := r.send(ctx, p, load.Load{Sender: load.Packet, Rate: warmRate, Lasting: time.Hour, Limit: uint64(len(r.calls)), Count: len(r.calls), CPU: r.senderCPU(way)})
+			if err != nil {
+				return err
+			}
+			if c, err = settle(p, sent.Frames); err != nil {
+				return err
+			}
+			if c.Received == sent.Frames && c.Wrong() == 0 {
+				break
+			}
+		}
+		if c.Received != uint64(len(r.calls)) || c.Wrong() > 0 {
+			return fmt.Errorf("%s: %d of %d calls passed %s: %+v", r.Site.Device.Name, c.Received, len(r.calls), wayNames[way], c)
+		}
+	}
+	return nil
+}
+
+var wayNames = [2]string{"to the WAN", "to the LAN"}
+
+func (r *Rig) send(ctx context.Context, p *load.Path, l load.Load) (load.Sent, error) {
+	if err := p.Begin(); err != nil {
+		return load.Sent{}, err
+	}
+	return p.Send(ctx, l)
+}
+
+// senderCPU is where the sender of a direction runs: the last CPU for the first,
+// since devices that choose begin with the first.
+func (r *Rig) senderCPU(way int) int {
+	return r.cpus[(2*len(r.cpus)-1-way)%len(r.cpus)]
+}
+
+// Bounds of the wait for frames that are still on their way.
+const (
+	settleEvery = 5 * time.Millisecond
+	settleStill = 100 * time.Millisecond
+	settleMost  = 3 * time.Second
+)
+
+// settle waits until all that was sent has come, or nothing more does.
+func settle(p *load.Path, sent uint64) (c load.Counts, err error) {
+	began := time.Now()
+	for still, last := time.Now(), uint64(0); ; <-time.After(settleEvery) {
+		if c, err = p.Counts(); err != nil || c.Received >= sent {
+			return c, err
+		}
+		if c.Received != last {
+			still, last = time.Now(), c.Received
+		}
+		if time.Since(still) > settleStill || time.Since(began) > settleMost {
+			return c, nil
+		}
+	}
+}

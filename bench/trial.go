@@ -1,0 +1,187 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grewire/grewire/bench/load"
+)
+
+// Traffic says which of the calls have frames.
+type Traffic string
+
+// The kinds of traffic.
+const (
+	AllCalls  Traffic = "all"   // all in turn
+	FirstCall Traffic = "first" // the oldest
+	LastCall  Traffic = "last"  // the newest, which a list is searched for longest
+)
+
+// Spec is what a trial sends.
+type Spec struct {
+	Sender   load.Sender
+	Sizes    []int // octets, check sequence included; several take turns
+	Traffic  Traffic
+	BothWays bool
+	Rate     float64 // frames a second in each direction; 0: as fast as possible
+	Lasting  time.Duration
+	Burst    uint64 // back to back: so many frames as fast as possible; 0: not
+	Timed    bool
+}
+
+// Trial is what became of the frames of one, of both directions together.
+type Trial struct {
+	Sent, Received, Wrong uint64
+	Offered, Rate         float64 // frames a second sent, and received while they were sent
+	Octets                uint64  // received, without check sequences
+	Lasting               time.Duration
+	Slipped               time.Duration
+	Counts                load.Counts
+	Delays                load.Histogram // of timed frames
+	// CPU time per frame received: of the whole machine, with what making and
+	// judging the frames takes, and of the device's process.
+	Machine, Process PerFrame
+}
+
+// PerFrame is CPU time per frame in ns.
+type PerFrame struct {
+	User   float64 `json:"user_ns"`
+	System float64 `json:"system_ns"`
+}
+
+func perFrame(u usage, frames uint64) PerFrame {
+	n := float64(max(1, frames))
+	return PerFrame{float64(u.User) / n, float64(u.System) / n}
+}
+
+// Lost is how many frames did not come.
+func (t *Trial) Lost() uint64 { return t.Sent - min(t.Sent, t.Received) }
+
+// Loss is the share of frames that did not come (RFC 2544, section 26.3).
+func (t *Trial) Loss() float64 { return float64(t.Lost()) / float64(max(1, t.Sent)) }
+
+// Run runs a trial.
+func (r *Rig) Run(ctx context.Context, s Spec) (t Trial, err error) {
+	if err := r.prepare(s); err != nil {
+		return t, err
+	}
+	machine, process, err := r.usage()
+	if err != nil {
+		return t, err
+	}
+	ways := []int{toWAN}
+	if s.BothWays {
+		ways = append(ways, toLAN)
+	}
+	results := make(chan wayResult)
+	for _, way := range ways {
+		go func() { results <- r.runWay(ctx, way, s) }()
+	}
+	for range ways {
+		result := <-results
+		err = errors.Join(err, result.err)
+		t.add(&result)
+	}
+	machine2, process2, err2 := r.usage()
+	if err = errors.Join(err, err2, r.Site.Alive()); err != nil {
+		return t, err
+	}
+	t.Machine = perFrame(machine2.minus(machine), t.Received)
+	t.Process = perFrame(process2.minus(process), t.Received)
+	return t, nil
+}
+
+func (r *Rig) prepare(s Spec) error {
+	if err := r.Site.SetNAPI(s.Sender == load.XDP); err != nil {
+		return err
+	}
+	for _, p := range r.paths {
+		if err := p.SetSizes(s.Sizes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Rig) usage() (machine, process usage, err error) {
+	machine, err = machineUsage()
+	if err == nil {
+		process, err = processUsage(r.Site.PID())
+	}
+	return machine, process, err
+}
+
+// wayResult is what became of the frames of one direction.
+type wayResult struct {
+	sent   load.Sent
+	counts load.Counts
+	rate   float64
+	delays load.Histogram
+	err    error
+}
+
+func (r *Rig) runWay(ctx context.Context, way int, s Spec) (w wayResult) {
+	p := r.paths[way]
+	if w.err = p.Begin(); w.err != nil {
+		return w
+	}
+	l := load.Load{Sender: s.Sender, Rate: s.Rate, Lasting: s.Lasting, Limit: s.Burst, Timed: s.Timed, CPU: r.senderCPU(way)}
+	l.First, l.Count = r.flowsOf(s.Traffic)
+	w.sent, w.err = p.Send(ctx, l)
+	if w.err != nil {
+		return w
+	}
+	// What comes from now on waited in a queue: it counts as received, but not to
+	// the rate.
+	during, err := p.Counts()
+	if err == nil {
+		w.rate = rate(during, w.sent.Lasting)
+		w.counts, err = settle(p, w.sent.Frames)
+	}
+	if err == nil && s.Timed {
+		w.delays, err = p.Delays()
+	}
+	w.err = err
+	return w
+}
+
+func (r *Rig) flowsOf(t Traffic) (first, count int) {
+	switch t {
+	case FirstCall:
+		return 0, 1
+	case LastCall:
+		return len(r.calls) - 1, 1
+	}
+	return 0, len(r.calls)
+}
+
+func rate(c load.Counts, lasting time.Duration) float64 {
+	if lasting <= 0 {
+		return 0
+	}
+	return float64(c.Received) / lasting.Seconds()
+}
+
+func (t *Trial) add(w *wayResult) {
+	t.Sent += w.sent.Frames
+	t.Received += w.counts.Received
+	t.Wrong += w.counts.Wrong()
+	t.Offered += w.sent.Rate()
+	t.Rate += w.rate
+	t.Octets += w.counts.Octets
+	t.Lasting = max(t.Lasting, w.sent.Lasting)
+	t.Slipped += w.sent.Slipped
+	t.Counts.Add(w.counts)
+	if t.Delays == nil {
+		t.Delays = w.delays
+	} else {
+		t.Delays.Add(w.delays)
+	}
+}
+
+// String is a line for somebody who watches.
+func (t *Trial) String() string {
+	return fmt.Sprintf("offered %.0f, received %.0f frames/s, %d of %d lost, %d wrong", t.Offered, t.Rate, t.Lost(), t.Sent, t.Wrong)
+}
