@@ -38,6 +38,7 @@ func commands() []command {
 		{"events", "follow what happens in the running box", (*program).events},
 		{"reload", "have the running box read its configuration again", (*program).reload},
 		{"bypass", "take the box out of the path of the frames, and back", (*program).bypass},
+		{"bench", "measure how boxes forward GRE, this one beside others", (*program).bench},
 		{"version", "say which grewire this is", (*program).version},
 	}
 }

@@ -1,0 +1,101 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+)
+
+// Search says how a search for a rate ends.
+type Search struct {
+	// Tolerance is how far the found rate may be below the highest that passes, as
+	// a share of it.
+	Tolerance float64
+	// Loss is the share of frames that may be lost; 0 is RFC 2544's throughput.
+	Loss float64
+	// Again is how often a trial with loss is repeated: it passes if one of the
+	// repetitions does (binary search with loss verification, ETSI GS NFV-TST 009,
+	// section 12.3.3). A shared machine stops for some milliseconds now and then,
+	// which is no property of the device.
+	Again int
+}
+
+// Found is the outcome of a search.
+type Found struct {
+	Trial Trial // the one with the highest rate that passed
+	// Limited: the sender could not send more than the device carries.
+	Limited bool
+	Trials  int
+}
+
+// maxTrials bounds a search, whatever its tolerance.
+const maxTrials = 40
+
+// Throughput searches the highest rate with no more loss than allowed. try runs a
+// trial at a rate, 0 for as fast as possible, which is where it begins.
+func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, error)) (f Found, err error) {
+	attempt := func(rate float64) (t Trial, pass bool, err error) {
+		for n := 0; n <= s.Again && !pass; n++ {
+			if t, err = try(rate); err != nil || ctx.Err() != nil {
+				return t, false, err
+			}
+			f.Trials++
+			pass = t.Received > 0 && t.Loss() <= s.Loss
+		}
+		return t, pass, nil
+	}
+	t, err := try(0)
+	f.Trials++
+	if err != nil || ctx.Err() != nil {
+		return f, err
+	}
+	if t.Loss() <= s.Loss && t.Received > 0 {
+		f.Trial, f.Limited = t, true
+		return f, nil
+	}
+	low, high := 0.0, t.Offered
+	for next := min(t.Rate, 0.95*high); high-low > s.Tolerance*high && f.Trials < maxTrials && ctx.Err() == nil; {
+		t, pass, err := attempt(next)
+		if err != nil {
+			return f, err
+		}
+		if pass {
+			low, f.Trial = next, t
+		} else {
+			high = next
+		}
+		next = s.next(low, high)
+	}
+	if f.Trial.Received == 0 && ctx.Err() == nil {
+		return f, fmt.Errorf("no rate without loss found down to %.0f frames/s in %d trials", high, f.Trials)
+	}
+	return f, nil
+}
+
+// next is the rate to try between one that passed and one that did not. What is
+// received under overload, where the search begins, is close to the result: the
+// steps away from it grow.
+func (s Search) next(low, high float64) float64 {
+	const step = 0.9
+	if low == 0 {
+		return high * step
+	}
+	return min((low+high)/2, low*(2-step))
+}
+
+// Longest searches the largest number that passes, between 1 and most (RFC 2544,
+// section 26.4, back-to-back frames): 0 if even 1 does not.
+func Longest(ctx context.Context, most uint64, passes func(n uint64) (bool, error)) (uint64, error) {
+	low, high := uint64(0), most+1
+	for n := most; high-low > 1+low/100 && ctx.Err() == nil; n = (low + high) / 2 {
+		pass, err := passes(n)
+		if err != nil {
+			return low, err
+		}
+		if pass {
+			low = n
+		} else {
+			high = n
+		}
+	}
+	return low, ctx.Err()
+}
