@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,12 +24,16 @@ type File struct {
 	lock *os.File
 }
 
+// ErrForeign says that something else than a state has the file's name.
+var ErrForeign = errors.New("there is something else")
+
 // Open opens the file of a box, which need not exist yet; its directory must.
-// Until Close, no other process can open it. What is no plain file, such as a
-// device or a socket, is not opened: Write would put a file in its place.
+// Until Close, no other process can open it. What Check refuses is not opened:
+// Write would put a file in its place. Files of that name with ".new" and ".lock"
+// behind it are the package's own.
 func Open(path string, id Identity) (*File, error) {
-	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("state file %s: there is something that is no plain file", path)
+	if err := Check(path); err != nil {
+		return nil, err
 	}
 	lock, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, fileMode)
 	if err != nil {
@@ -42,6 +47,42 @@ func Open(path string, id Identity) (*File, error) {
 }
 
 const fileMode = 0o600
+
+// Check returns an error, an ErrForeign where that can be told, unless the file
+// may be replaced: there is none, or an empty one, or one that begins like a
+// state, however old or broken it is.
+func Check(path string) error {
+	if err := replaceable(path); err != nil {
+		return fmt.Errorf("state file %s: %w", path, err)
+	}
+	return nil
+}
+
+func replaceable(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%w, which is no plain file", ErrForeign)
+	case info.Size() == 0:
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var begin [len(magic)]byte
+	if n, err := io.ReadFull(file, begin[:]); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	} else if !bytes.Equal(begin[:n], magic[:n]) {
+		return fmt.Errorf("%w, a file that is no state of a box", ErrForeign)
+	}
+	return nil
+}
 
 // Close lets others open the file.
 func (f *File) Close() error { return f.lock.Close() }
@@ -102,7 +143,7 @@ func trusted(file *os.File) (size int64, err error) {
 }
 
 // Write puts c, with f's identity, in place of what was written before. Whatever
-// happens meanwhile, the file has either.
+// happens meanwhile, the file has either. What Check refuses is left alone.
 func (f *File) Write(c *Contents) error {
 	c.Identity = f.id
 	if err := f.write(c); err != nil {
@@ -125,6 +166,9 @@ func (f *File) write(c *Contents) error {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
+		return errors.Join(err, os.Remove(next))
+	}
+	if err := replaceable(f.path); err != nil { // somebody may have put it there meanwhile
 		return errors.Join(err, os.Remove(next))
 	}
 	if err := os.Rename(next, f.path); err != nil {

@@ -185,23 +185,50 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestOpenRefuses: nothing but a plain file is ever replaced.
+// TestOpenRefuses: nothing but a state is ever replaced.
 func TestOpenRefuses(t *testing.T) {
 	for name, create := range map[string]func(path string) error{
 		"a pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
 		"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
 		"a link":      func(path string) error { return os.Symlink("nowhere", path) },
+		"a text":      func(path string) error { return os.WriteFile(path, []byte("a long letter to somebody"), 0o600) },
+		"a word":      func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "state")
 		if err := create(path); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path, Identity{}); err == nil || !strings.Contains(err.Error(), "no plain file") {
+		if _, err := Open(path, Identity{}); !errors.Is(err, ErrForeign) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s is opened: %v", name, err)
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 			t.Errorf("%s: left in the directory: %v %v", name, left, err)
+		}
+	}
+}
+
+// TestForeignMeanwhile: what comes in the place of the state while the box runs
+// is left alone; an empty file, and one that was cut short, are not.
+func TestForeignMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	f, c := open(t, path), sample(t)
+	whole := encoded(t, c)
+	for name, test := range map[string]struct {
+		text    []byte
+		foreign bool
+	}{"a text": {[]byte("a letter"), true}, "empty": {nil, false}, "cut in its first word": {whole[:5], false}, "cut short": {whole[:99], false}} {
+		if err := os.WriteFile(path, test.text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Write(c); errors.Is(err, ErrForeign) != test.foreign || !test.foreign && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if now, err := os.ReadFile(path); err != nil || bytes.Equal(now, test.text) != test.foreign {
+			t.Errorf("%s: the file has %q now, %v", name, now, err)
+		}
+		if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 2 {
+			t.Errorf("%s: left in the directory: %v %v, want the file and the lock", name, left, err)
 		}
 	}
 }

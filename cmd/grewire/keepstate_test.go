@@ -81,11 +81,15 @@ func TestStateRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.file.Close()
-	for _, test := range []struct{ cause, spoil string }{{"old", ""}, {"broken", "rubbish"}} {
-		if test.spoil != "" {
-			if err := os.WriteFile(path, []byte(test.spoil), 0o600); err != nil {
-				t.Fatal(err)
-			}
+	for _, test := range []struct {
+		cause string
+		spoil func() error
+	}{
+		{"old", func() error { return nil }},
+		{"broken", func() error { return os.Truncate(path, 99) }},
+	} {
+		if err := test.spoil(); err != nil {
+			t.Fatal(err)
 		}
 		k := keep(t, path)
 		k.restore()
@@ -98,6 +102,24 @@ func TestStateRefused(t *testing.T) {
 			t.Errorf("after %q: %v", test.cause, err)
 		}
 		k.file.Close()
+	}
+}
+
+// TestStateForeign: a file that is no state is refused and stays as it is.
+func TestStateForeign(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "letter")
+	const letter = "what nobody wants to lose"
+	if err := os.WriteFile(path, []byte(letter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := keep(t, path)
+	if got := k.log.String(); k.stateKeeper != nil || !strings.Contains(got, "calls will not outlive a restart") || !strings.Contains(got, "no state of a box") {
+		t.Errorf("log %q", got)
+	}
+	k.restore()
+	k.close()
+	if text, err := os.ReadFile(path); err != nil || string(text) != letter {
+		t.Errorf("the file has %q now: %v", text, err)
 	}
 }
 
