@@ -16,6 +16,7 @@ import (
 
 	"github.com/grewire/grewire/bridge/bypass"
 	"github.com/grewire/grewire/bridge/nic"
+	"github.com/grewire/grewire/bridge/status"
 	"github.com/grewire/grewire/config"
 	"github.com/grewire/grewire/track"
 )
@@ -28,7 +29,7 @@ runs on them or not, and needs root.
           "off" or the next start of the machine. A running box looks on, so that
           it knows the calls when it is back
   off     the running box carries again; without one, the frames stay with the
-          host and nothing passes
+          host and nothing passes. It works while the NICs are gone, too
   status  says what goes past the box and why
 `
 
@@ -56,14 +57,17 @@ func (p *program) bypass(ctx context.Context, args []string) int {
 	if err != nil {
 		return p.misconfigured("bypass", err)
 	}
-	status, err := p.switchBypass(ctx, conf, act)
+	if gone := nicsGone(conf); gone != nil && rest[0] != "off" {
+		return p.failed("bypass", gone)
+	}
+	now, err := p.switchBypass(ctx, conf, act)
 	if err != nil {
 		return p.failed("bypass", err)
 	}
 	if *asJSON {
-		return p.printed("bypass", json.NewEncoder(p.out).Encode(status))
+		return p.printed("bypass", json.NewEncoder(p.out).Encode(now))
 	}
-	return p.printed("bypass", status.print(p.out))
+	return p.printed("bypass", now.print(p.out))
 }
 
 // bypassSwitch is what the command works on.
@@ -72,16 +76,22 @@ type bypassSwitch struct {
 	open    bool           // by the configuration
 	running bool           // a box has the NICs
 	found   *bypass.Bypass // nil if there is nothing on the NICs
+	box     *status.Client
+}
+
+// nicsGone is an error if neither NIC is there. One may be gone for a while.
+func nicsGone(conf *config.Config) error {
+	_, lan := net.InterfaceByName(conf.Bridge.LAN)
+	_, wan := net.InterfaceByName(conf.Bridge.WAN)
+	if lan == nil || wan == nil {
+		return nil
+	}
+	return fmt.Errorf("there is neither a NIC %q nor %q here: see ip link", conf.Bridge.LAN, conf.Bridge.WAN)
 }
 
 func (p *program) switchBypass(ctx context.Context, conf *config.Config, act func(*bypassSwitch, context.Context) error) (s bypassStatus, err error) {
-	_, lan := net.InterfaceByName(conf.Bridge.LAN)
-	_, wan := net.InterfaceByName(conf.Bridge.WAN)
-	if lan != nil && wan != nil { // one may be gone for a while
-		return s, fmt.Errorf("there is neither a NIC %q nor %q here: see ip link", conf.Bridge.LAN, conf.Bridge.WAN)
-	}
 	log := newLogger(p.err, config.FormatText, slog.LevelInfo)
-	sw := &bypassSwitch{options: bypassOptions(conf, log), open: conf.Bridge.Fail == config.FailOpen}
+	sw := &bypassSwitch{options: bypassOptions(conf, log), open: conf.Bridge.Fail == config.FailOpen, box: &status.Client{Socket: conf.Status.Socket}}
 	release := sw.claim() // no box may start meanwhile
 	defer release()
 	if sw.found, err = bypass.Find(sw.options); err != nil {
@@ -181,7 +191,7 @@ func (sw *bypassSwitch) attach() error {
 
 func (sw *bypassSwitch) off(ctx context.Context) error {
 	if sw.found == nil {
-		return nil
+		return sw.forget(ctx)
 	}
 	if err := sw.found.Force(false); err != nil {
 		return err
@@ -194,6 +204,21 @@ func (sw *bypassSwitch) off(ctx context.Context) error {
 	// With fail = "open" a box that hangs stays out; the status says so.
 	sw.wait(ctx, func(s, _ bypass.SideStatus) bool { return !s.Bypassing })
 	return nil
+}
+
+// forget ends a bypass that nothing on the NICs tells of, because they are gone
+// or were just made anew: a box that runs still knows of it, and the record.
+func (sw *bypassSwitch) forget(ctx context.Context) error {
+	var answer bypassAnswer
+	_, err := sw.box.Post(ctx, bypassOffPath, &answer)
+	switch {
+	case errors.Is(err, status.ErrNotRunning):
+		return bypass.Forget(sw.options)
+	case err == nil && answer.Error != "":
+		err = errors.New(answer.Error)
+	}
+	sw.running = true
+	return err
 }
 
 // Workers look at what is wanted at least every 40 ms.

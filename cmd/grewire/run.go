@@ -138,7 +138,7 @@ func newRunningBox(r *reloader, log *slog.Logger) *runningBox {
 func (b *runningBox) open() (err error) {
 	b.server, err = status.Listen(status.Options{
 		Socket: b.conf.Status.Socket, Source: b, Version: buildVersion(), Log: b.log,
-		Actions: map[string]status.Action{reloadPath: b.reloads.action},
+		Actions: map[string]status.Action{reloadPath: b.reloads.action, bypassOffPath: b.endBypass},
 	})
 	if err != nil {
 		return err

@@ -106,6 +106,27 @@ func (b *runningBox) closeBypass() {
 	}
 }
 
+// bypassOffPath is for `grewire bypass off` while the NICs are gone, and with
+// them the programs by which the command reaches the box's state.
+const bypassOffPath = "/bypass/off"
+
+// bypassAnswer is empty if all is well.
+type bypassAnswer struct {
+	Error string `json:"error,omitempty"`
+}
+
+// endBypass is the action of bypassOffPath. There is none for the other way:
+// whoever may use the control socket may not open the box by that.
+func (b *runningBox) endBypass(context.Context) (any, bool) {
+	if b.bypass == nil {
+		return bypassAnswer{}, true
+	}
+	if err := b.bypass.Force(false); err != nil {
+		return bypassAnswer{err.Error()}, false
+	}
+	return bypassAnswer{}, true
+}
+
 // bypassStatus is for the statistics; nil if there is no bypass.
 func (b *runningBox) bypassStatus() *bypass.Status {
 	if b.bypass == nil {
