@@ -20,8 +20,7 @@ func Take(name string) (*Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	addr := &net.UnixAddr{Name: fmt.Sprintf("@grewire/nic/%d", ifi.Index), Net: "unixgram"}
-	socket, err := net.ListenUnixgram("unixgram", addr)
+	socket, err := net.ListenUnixgram("unixgram", claimOn(ifi.Index))
 	if errors.Is(err, unix.EADDRINUSE) {
 		return nil, fmt.Errorf("%s: another grewire carries frames on this NIC; stop that one first", name)
 	}
@@ -29,6 +28,23 @@ func Take(name string) (*Claim, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return &Claim{socket}, nil
+}
+
+// claimOn is the address of a claim.
+func claimOn(ifindex int) *net.UnixAddr {
+	return &net.UnixAddr{Name: fmt.Sprintf("@grewire/nic/%d", ifindex), Net: "unixgram"}
+}
+
+// Taken reports whether somebody has claimed a NIC of the calling thread's
+// network namespace. It takes nothing itself, not even for a moment: a box may
+// be starting.
+func Taken(ifindex int) bool {
+	conn, err := net.DialUnix("unixgram", nil, claimOn(ifindex))
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // Release gives the NIC back.

@@ -6,15 +6,25 @@ import (
 )
 
 func TestTake(t *testing.T) {
+	const loopback = 1 // ifindex of lo
+	if Taken(loopback) {
+		t.Error("taken before anybody did")
+	}
 	first, err := Take("lo")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !Taken(loopback) {
+		t.Error("not taken after a claim")
 	}
 	if _, err := Take("lo"); err == nil || !strings.Contains(err.Error(), "another grewire") {
 		t.Errorf("a second claim: %v, want that another grewire has it", err)
 	}
 	if err := first.Release(); err != nil {
 		t.Fatal(err)
+	}
+	if Taken(loopback) {
+		t.Error("taken after the release")
 	}
 	again, err := Take("lo")
 	if err != nil {

@@ -83,7 +83,8 @@ func (p *program) check(_ context.Context, args []string) int {
 		return p.failed("check", err)
 	}
 	r.add(conf, &m, nic.CapabilityCheck())
-	r.addBypass(conf)
+	r.addProblems(bypassProblem(conf))
+	r.addProblems(surroundings(conf, &m))
 	r.addNAT(conf, &m)
 	code := p.report(&r, *asJSON)
 	if !r.Ready {
@@ -122,8 +123,8 @@ func (r *report) add(conf *config.Config, m *machine, capability error) {
 	r.Ready = len(m.fatal()) == 0
 }
 
-func (r *report) addBypass(conf *config.Config) {
-	for _, p := range bypassProblem(conf) {
+func (r *report) addProblems(problems []problemJSON) {
+	for _, p := range problems {
 		r.Problems = append(r.Problems, p)
 		r.Ready = r.Ready && p.Severity != nic.Fatal.String()
 	}

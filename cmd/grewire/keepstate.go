@@ -48,17 +48,22 @@ func openState(b *runningBox) *stateKeeper {
 	}
 	file, err := state.Open(path, state.Identity{LAN: b.conf.Bridge.LAN, WAN: b.conf.Bridge.WAN})
 	if err != nil {
-		advice := "mend that, or set status.state to another path, or to \"\" if that is what you want"
-		if errors.Is(err, fs.ErrNotExist) {
-			advice = fmt.Sprintf("make the directory %s for this user, or set status.state to another path, or to \"\" if that is what you want", filepath.Dir(path))
-		}
-		b.log.Warn("calls will not outlive a restart: "+err.Error(), "advice", advice)
+		b.log.Warn("calls will not outlive a restart: "+err.Error(), "advice", stateAdvice(path, err))
 		return nil
 	}
 	return &stateKeeper{
 		file: file, path: path, engine: b.engine, clock: b.clock, publish: b.hub.Publish, log: b.log,
 		now: new(track.Saved), written: new(track.Saved),
 	}
+}
+
+// stateAdvice is what to do about a state file that cannot be had.
+func stateAdvice(path string, err error) string {
+	first := "mend that"
+	if errors.Is(err, fs.ErrNotExist) {
+		first = fmt.Sprintf("make the directory %s for the user of the box", filepath.Dir(path))
+	}
+	return first + ", or set status.state to another path, or to \"\" if that is what you want"
 }
 
 // restore makes the box know what the file says. Whatever may be wrong with

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/grewire/grewire/bridge"
+	"github.com/grewire/grewire/bridge/afpacket"
 	"github.com/grewire/grewire/bridge/bypass"
 	"github.com/grewire/grewire/bridge/links"
 	"github.com/grewire/grewire/bridge/neighbour"
@@ -83,6 +84,9 @@ func ready(conf *config.Config, log *slog.Logger) error {
 		} else {
 			log.Warn(problem.Message, "nic", problem.NIC, "advice", problem.Advice)
 		}
+	}
+	if err := afpacket.MayBeRealTime(); err != nil {
+		log.Warn(notRealTime, "error", err, "advice", realTimeAdvice)
 	}
 	logOffloads(log, &m.lan, &m.wan)
 	return errors.Join(append(faults, nic.CapabilityCheck())...)
