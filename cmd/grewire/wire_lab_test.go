@@ -32,7 +32,16 @@ type wireLab struct {
 
 func startWire(t *testing.T, mtu int) *wireLab {
 	t.Helper()
-	l := &wireLab{labBox: startLab(t, bridgetest.InlineOption{Veth: bridgetest.VethOption{MTU: mtu}})}
+	l := newWire(t, mtu)
+	l.start()
+	l.watch()
+	return l
+}
+
+// newWire prepares a box that does not run yet, and the injectors.
+func newWire(t *testing.T, mtu int) *wireLab {
+	t.Helper()
+	l := &wireLab{labBox: newLabBox(t, bridgetest.InlineOption{Veth: bridgetest.VethOption{MTU: mtu}}, "")}
 	l.hosts = [...]*bridgetest.Namespace{track.LAN: l.top.Client, track.WAN: l.top.Server}
 	for side, ns := range l.hosts {
 		var err error
@@ -40,12 +49,20 @@ func startWire(t *testing.T, mtu int) *wireLab {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.injectors[side].Close() })
-		l.paths[side] = filepath.Join(l.top.Lab.Dir(), ns.String()+".pcap")
-		if l.captures[side], err = ns.Capture(bridgetest.HostNIC, l.paths[side]); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return l
+}
+
+// watch starts the captures.
+func (l *wireLab) watch() {
+	l.t.Helper()
+	for side, ns := range l.hosts {
+		var err error
+		l.paths[side] = filepath.Join(l.top.Lab.Dir(), ns.String()+".pcap")
+		if l.captures[side], err = ns.Capture(bridgetest.HostNIC, l.paths[side]); err != nil {
+			l.t.Fatal(err)
+		}
+	}
 }
 
 // send has the host of a side send a frame.
@@ -180,21 +197,32 @@ func (l *wireLab) shapes(side track.Side, mtu int) (all []shape) {
 	return all
 }
 
-// TestLabWireShapes: every kind of frame is bit-identical at the far side,
-// either way, at the usual MTU and at a jumbo one.
+// TestLabWireShapes: every kind of frame, of made-up content and of real, is
+// bit-identical at the far side, either way, at the usual MTU and at a jumbo one.
 func TestLabWireShapes(t *testing.T) {
 	for name, mtu := range map[string]int{"1500": 1500, "9000": 9000} {
 		t.Run(name, func(t *testing.T) {
 			l := startWire(t, mtu)
-			for side := range l.hosts {
-				for i, s := range l.shapes(track.Side(side), mtu) {
-					if err := l.send(track.Side(side), s.frame(i)); err != nil {
-						t.Fatalf("%s: %v", s.name, err)
-					}
-				}
-			}
+			l.sendAll(mtu)
 			l.finish()
 		})
+	}
+}
+
+// sendAll has both hosts send frames of all kinds.
+func (l *wireLab) sendAll(mtu int) {
+	l.t.Helper()
+	for side := range l.hosts {
+		for i, s := range l.shapes(track.Side(side), mtu) {
+			if err := l.send(track.Side(side), s.frame(i)); err != nil {
+				l.t.Fatalf("%s: %v", s.name, err)
+			}
+		}
+		for _, p := range l.packets(track.Side(side)) {
+			if err := l.send(track.Side(side), p.frame(l.t)); err != nil {
+				l.t.Fatalf("%s: %v", p.name, err)
+			}
+		}
 	}
 }
 
