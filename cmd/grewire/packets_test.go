@@ -21,7 +21,7 @@ type packet struct {
 }
 
 // frame returns the frame, with a trailer that is not zero.
-func (p *packet) frame(t testing.TB) []byte {
+func (p packet) frame(t testing.TB) []byte {
 	f := append(frame(t, p.parts...), bytes.Repeat([]byte{0xa5}, p.trailer)...)
 	if p.spoil > 0 {
 		f[p.spoil] ^= 0xff

@@ -71,19 +71,24 @@ func (l *wireLab) send(side track.Side, frame []byte) error {
 	return l.injectors[side].Send(frame)
 }
 
-// finish waits for every frame, stops box and captures, and compares: either host has sent what it sent and received what the other
-// one sent, in that order, once, and nothing else.
+// finish waits for every frame, stops captures and box, in this order, since the host may speak by itself when the box is gone, and
+// compares: either host has sent what it sent and received what the other one sent, in that order, once, and nothing else.
 func (l *wireLab) finish() {
 	l.t.Helper()
 	l.drain()
 	l.checkNothingLost()
-	l.stop()
-	for side := range l.hosts {
+	var stats boxStats
+	l.ask(&stats, "stats")
+	for side, name := range sideNames {
+		if got, want := stats.Ports[name].Sent, len(l.sent[track.Side(side).Other()]); got != uint64(want) {
+			l.t.Errorf("the box has sent %d frames to the %s, want %d", got, name, want)
+		}
 		if err := l.captures[side].Stop(); err != nil {
 			l.t.Fatal(err)
 		}
 		l.compare(track.Side(side))
 	}
+	l.stop()
 }
 
 // compare reads what the host of a side sent and received.
