@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,6 +133,30 @@ func (l *superLab) connect(port string) (client, server net.Conn) {
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	}
 	return client, server
+}
+
+// TestLabMergedSegments: what the box's NIC has merged on receive (GRO) crosses
+// whole, the data as it was sent. The client sends plain segments.
+func TestLabMergedSegments(t *testing.T) {
+	l := startSuper(t)
+	for _, args := range [][]string{{"-K", bridgetest.HostNIC, "tso", "off", "gso", "off"}, {"-K", bridgetest.LANNIC, "gro", "on"}} {
+		ns := map[bool]*bridgetest.Namespace{true: l.top.Client, false: l.top.Box}[args[1] == bridgetest.HostNIC]
+		l.command(ns, patience, append([]string{"ethtool"}, args...)...)
+	}
+	client, server := l.connect(":4000")
+	// Two segments of full size, which no segment has whole: its payload is 1448.
+	whole := []byte(strings.Repeat("0123456789abcdef", 181))
+	data := bytes.Repeat(whole, 200) // as plain segments it is still within the capture
+	sent := make(chan error, 1)
+	go func() { _, err := client.Write(data); sent <- err }()
+	got := make([]byte, len(data))
+	if _, err := io.ReadFull(server, got); err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("%v, unchanged: %v", err, bytes.Equal(got, data))
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	l.finish(whole)
 }
 
 // TestLabUDPSegmentation: what a host has its NIC cut into datagrams crosses
