@@ -348,25 +348,31 @@ func (p *theatre) step(t *rapid.T) {
 	}
 }
 
+// newTheatre has three connections of two clients, on which calls may be opened.
+func newTheatre(t *rapid.T) *theatre {
+	w := tracktest.New(t)
+	p := &theatre{w: w, clients: []*tracktest.Host{w.Client, tracktest.NewHost(track.LAN, "192.0.2.11")}}
+	p.connect(0, false)
+	p.connect(0, true)
+	p.connect(1, false)
+	for conn := range p.conns {
+		for _, t := range []pptp.ControlType{pptp.StartControlConnectionRequest, pptp.StartControlConnectionReply} {
+			s := said{conn: conn, from: int(t - 1), t: t, ok: true}
+			p.conns[conn].Say(p.host(conn, s.from), s.message())
+			p.m.say(s)
+		}
+	}
+	return p
+}
+
 // TestAgainstModel plays random conversations, legal and not, on connections
 // whose call IDs collide.
 func TestAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := tracktest.New(t)
-		p := &theatre{w: w, clients: []*tracktest.Host{w.Client, tracktest.NewHost(track.LAN, "192.0.2.11")}}
-		p.connect(0, false)
-		p.connect(0, true)
-		p.connect(1, false)
-		for conn := range p.conns {
-			for _, t := range []pptp.ControlType{pptp.StartControlConnectionRequest, pptp.StartControlConnectionReply} {
-				s := said{conn: conn, from: int(t - 1), t: t, ok: true}
-				p.conns[conn].Say(p.host(conn, s.from), s.message())
-				p.m.say(s)
-			}
-		}
+		p := newTheatre(t)
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
 			p.step(t)
 		}
-		w.CheckEmpty()
+		p.w.CheckEmpty()
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/grewire/grewire/track"
-	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
 )
 
@@ -18,25 +17,14 @@ import (
 // conversations: the model, which knows of no restart, holds all the same.
 func TestRestoreAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := tracktest.New(t)
-		p := &theatre{w: w, clients: []*tracktest.Host{w.Client, tracktest.NewHost(track.LAN, "192.0.2.11")}}
-		p.connect(0, false)
-		p.connect(0, true)
-		p.connect(1, false)
-		for conn := range p.conns {
-			for _, t := range []pptp.ControlType{pptp.StartControlConnectionRequest, pptp.StartControlConnectionReply} {
-				s := said{conn: conn, from: int(t - 1), t: t, ok: true}
-				p.conns[conn].Say(p.host(conn, s.from), s.message())
-				p.m.say(s)
-			}
-		}
+		p := newTheatre(t)
 		for range rapid.IntRange(1, 8).Draw(t, "lives") {
 			for range rapid.IntRange(1, 30).Draw(t, "steps") {
 				p.step(t)
 			}
 			p.restart(t)
 		}
-		w.CheckEmpty()
+		p.w.CheckEmpty()
 	})
 }
 

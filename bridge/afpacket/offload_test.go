@@ -206,20 +206,28 @@ func testTaggedSuperFrame(t *testing.T, on Backend) {
 
 // tcpFrame puts an IPv4 TCP segment behind eth, its checksum left unfinished.
 func tcpFrame(eth []byte, payload int) []byte {
-	f := append(bytes.Clone(eth), make([]byte, 40+payload)...)
-	ip, tcp := f[len(eth):], f[len(eth)+20:]
-	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_TCP
-	binary.BigEndian.PutUint16(ip[2:], uint16(40+payload))
-	copy(ip[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
-	binary.BigEndian.PutUint16(ip[10:], ^sum(0, ip[:20]))
+	f, tcp, pseudo := ipv4Frame(eth, unix.IPPROTO_TCP, 20, payload)
 	binary.BigEndian.PutUint16(tcp, 1723)
 	binary.BigEndian.PutUint16(tcp[2:], 1723)
 	tcp[12], tcp[13] = 5<<4, 0x10
-	for i := range tcp[20:] {
-		tcp[20+i] = byte(i)
-	}
-	binary.BigEndian.PutUint16(tcp[16:], sum(uint32(unix.IPPROTO_TCP+20+payload), ip[12:20]))
+	binary.BigEndian.PutUint16(tcp[16:], pseudo)
 	return f
+}
+
+// ipv4Frame puts an IPv4 header behind eth, and room for one of l4 and a payload.
+// It returns that room too, and the sum of the pseudo-header (RFC 9293, section
+// 3.1).
+func ipv4Frame(eth []byte, protocol byte, header, payload int) (f, l4 []byte, pseudo uint16) {
+	f = append(bytes.Clone(eth), make([]byte, 20+header+payload)...)
+	ip, l4 := f[len(eth):], f[len(eth)+20:]
+	ip[0], ip[8], ip[9] = 0x45, 64, protocol
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+	copy(ip[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
+	binary.BigEndian.PutUint16(ip[10:], ^sum(0, ip[:20]))
+	for i := range payload {
+		l4[header+i] = byte(i)
+	}
+	return f, l4, sum(uint32(protocol)+uint32(len(l4)), ip[12:20])
 }
 
 // exchange sends size random octets each way over one TCP connection and

@@ -67,19 +67,11 @@ func (c *cable) recv() (f track.Frame) {
 // udpFrame puts an IPv4 UDP datagram behind eth, or a super-frame of several, its
 // checksum left unfinished.
 func udpFrame(eth []byte, octets int) []byte {
-	f := append(bytes.Clone(eth), make([]byte, 28+octets)...)
-	ip, udp := f[len(eth):], f[len(eth)+20:]
-	ip[0], ip[8], ip[9] = 0x45, 64, unix.IPPROTO_UDP
-	binary.BigEndian.PutUint16(ip[2:], uint16(28+octets))
-	copy(ip[12:], []byte{192, 0, 2, 1, 192, 0, 2, 2})
-	binary.BigEndian.PutUint16(ip[10:], ^sum(0, ip[:20]))
+	f, udp, pseudo := ipv4Frame(eth, unix.IPPROTO_UDP, 8, octets)
 	binary.BigEndian.PutUint16(udp, 4000)
 	binary.BigEndian.PutUint16(udp[2:], 4001)
-	binary.BigEndian.PutUint16(udp[4:], uint16(8+octets))
-	for i := range udp[8:] {
-		udp[8+i] = byte(i)
-	}
-	binary.BigEndian.PutUint16(udp[6:], sum(uint32(unix.IPPROTO_UDP+8+octets), ip[12:20]))
+	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
+	binary.BigEndian.PutUint16(udp[6:], pseudo)
 	return f
 }
 

@@ -335,6 +335,10 @@ func TestLabFailClosed(t *testing.T) {
 		}
 	}
 	quiet("while the box runs")
+	var stats boxStats
+	if b.ask(&stats, "stats"); stats.Bypass == nil || stats.Bypass.Fail != "closed" || stats.Bypass.Bypassing() {
+		t.Errorf("stats of a box that fails closed: %+v", stats.Bypass)
+	}
 	if b.promiscuous() {
 		t.Error("a box that fails closed has set promiscuous mode")
 	}

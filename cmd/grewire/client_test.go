@@ -41,8 +41,15 @@ func (b *boxOf) Subscribe() (<-chan track.Event, func()) {
 // answering makes a box answer until the test ends, and returns its socket.
 func answering(t *testing.T, source status.Source) string {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "s.sock")
-	server, err := status.Listen(status.Options{Socket: socket, Source: source, Version: buildVersion(), Log: slog.New(slog.DiscardHandler)})
+	return serving(t, status.Options{Source: source, Version: buildVersion()})
+}
+
+// serving makes a control socket answer until the test ends, and returns its
+// path.
+func serving(t *testing.T, o status.Options) string {
+	t.Helper()
+	o.Socket, o.Log = filepath.Join(t.TempDir(), "s.sock"), slog.New(slog.DiscardHandler)
+	server, err := status.Listen(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +62,7 @@ func answering(t *testing.T, source status.Source) string {
 			t.Error(err)
 		}
 	})
-	return socket
+	return o.Socket
 }
 
 var (

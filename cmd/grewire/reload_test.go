@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,28 +29,14 @@ func newReloadable(t *testing.T, text string) *reloadable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &reloadable{socket: filepath.Join(t.TempDir(), "s.sock")}
+	b := new(reloadable)
 	b.reloader = &reloader{
 		path: path, made: conf.Limits, running: conf, level: new(slog.LevelVar), clock: bridge.NewClock(),
 		engine:  bridge.NewEngine(trackOptions(conf), func(track.Event) {}),
 		publish: func(e track.Event) { b.events = append(b.events, e) },
 		telling: func(reload func() error) error { return reload() },
 	}
-	server, err := status.Listen(status.Options{
-		Socket: b.socket, Source: &boxOf{}, Log: slog.New(slog.DiscardHandler), Actions: map[string]status.Action{reloadPath: b.action},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	b.socket = serving(t, status.Options{Source: &boxOf{}, Actions: map[string]status.Action{reloadPath: b.action}})
 	return b
 }
 
