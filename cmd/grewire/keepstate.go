@@ -48,6 +48,9 @@ func openState(b *runningBox) *stateKeeper {
 	}
 	file, err := state.Open(path, state.Identity{LAN: b.conf.Bridge.LAN, WAN: b.conf.Bridge.WAN})
 	if err != nil {
+		if errors.Is(err, state.ErrForeign) {
+			b.hub.Publish(refused(b.clock(), err))
+		}
 		b.log.Warn("calls will not outlive a restart: "+err.Error(), "advice", stateAdvice(path, err))
 		return nil
 	}
@@ -78,7 +81,7 @@ func (k *stateKeeper) restore() {
 	case errors.Is(err, fs.ErrNotExist):
 		return
 	case err != nil:
-		k.publish(track.Event{Time: now, Kind: track.EventStateRefused, Cause: refusal(err), Detail: []string{err.Error()}})
+		k.publish(refused(now, err))
 		return
 	}
 	if len(contents.Saved.Connections) == 0 {
@@ -95,9 +98,14 @@ func (k *stateKeeper) restore() {
 	k.publish(track.Event{Time: now, Kind: track.EventStateRestored, Detail: detail})
 }
 
+// refused is the event of a state that is not restored.
+func refused(now track.Time, err error) track.Event {
+	return track.Event{Time: now, Kind: track.EventStateRefused, Cause: refusal(err), Detail: []string{err.Error()}}
+}
+
 // refusal is why a state is not restored, in a word.
 func refusal(err error) string {
-	for word, is := range map[string]error{"broken": state.ErrBroken, "version": state.ErrVersion, "other-box": state.ErrOther, "old": state.ErrOld} {
+	for word, is := range map[string]error{"broken": state.ErrBroken, "version": state.ErrVersion, "other-box": state.ErrOther, "old": state.ErrOld, "foreign": state.ErrForeign} {
 		if errors.Is(err, is) {
 			return word
 		}

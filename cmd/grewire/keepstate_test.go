@@ -29,10 +29,16 @@ func keep(t *testing.T, path string) *kept {
 	conf := config.Default()
 	conf.Bridge.LAN, conf.Bridge.WAN, conf.Status.State = "lan", "wan", path
 	k := &kept{now: tracktest.Epoch}
+	hub := new(bridge.Hub)
+	early, done := hub.Subscribe()
+	defer done()
 	k.stateKeeper = openState(&runningBox{
-		conf: &conf, hub: new(bridge.Hub), engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {}),
+		conf: &conf, hub: hub, engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {}),
 		clock: func() track.Time { return k.now }, log: slog.New(slog.NewTextHandler(&k.log, nil)),
 	})
+	if len(early) > 0 {
+		k.events = append(k.events, <-early)
+	}
 	if k.stateKeeper != nil {
 		k.publish = func(e track.Event) { k.events = append(k.events, e) }
 		t.Cleanup(func() { k.file.Close() })
@@ -115,6 +121,9 @@ func TestStateForeign(t *testing.T) {
 	k := keep(t, path)
 	if got := k.log.String(); k.stateKeeper != nil || !strings.Contains(got, "calls will not outlive a restart") || !strings.Contains(got, "no state of a box") {
 		t.Errorf("log %q", got)
+	}
+	if len(k.events) != 1 || k.events[0].Kind != track.EventStateRefused || k.events[0].Cause != "foreign" {
+		t.Errorf("events %+v", k.events)
 	}
 	k.restore()
 	k.close()

@@ -66,13 +66,23 @@ func TestLabRestart(t *testing.T) {
 	t.Logf("%d pings in the call, %d answered, over a stop and a kill", report.Sent, report.Answered)
 	b.stop()
 
-	if err := os.WriteFile(b.state, []byte("rubbish"), 0o600); err != nil {
+	if err := os.Truncate(b.state, 99); err != nil {
 		t.Fatal(err)
 	}
-	b.configure("")
 	b.start()
 	b.waitFor("state-refused (broken)")
 	b.stop()
+
+	const letter = "what nobody wants to lose"
+	if err := os.WriteFile(b.state, []byte(letter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	b.waitFor("state-refused (foreign)")
+	b.stop()
+	if text, err := os.ReadFile(b.state); err != nil || string(text) != letter {
+		t.Errorf("the file has %q now: %v", text, err)
+	}
 }
 
 // onlyCall waits until the one call that the box lists has had so many packets
