@@ -248,8 +248,22 @@ func (w *work) remove(c *connection) {
 func (w *work) forgetNames(c *connection) {
 	if c.named {
 		w.unreserve(c)
-		w.t.nat.freeAllFields(c)
+		for side := range c.fields {
+			w.t.nat.forgetFields(&c.fields[side])
+		}
 	}
+}
+
+// endStreams reads no further of what c's ends send. Of a translated connection
+// it stays known what of the LAN's was read: nothing else may leave.
+func (w *work) endStreams(c *connection) {
+	if !c.named {
+		w.closeStreams(c)
+		return
+	}
+	c.streams[LAN].Lose(w.t.buffers)
+	c.streams[WAN].Close(w.t.buffers)
+	w.closeCandidates(c)
 }
 
 func (w *work) closeStreams(c *connection) {

@@ -97,6 +97,11 @@
 // and one that ends within an ID (gate.go). A message that is only split leaves
 // in its pieces at once.
 //
+// What cannot be read does not leave the LAN (gate.go). So a connection is
+// translated from its SYN on, or from before a restart, and is not taken up in its
+// middle: what calls it has, and what they are called, nobody knows. And one whose
+// LAN end loses the thread comes to a halt.
+//
 // If no ID is free, the call is asked for with DeadID, which no call has. What is
 // answered to that goes on as a refusal: Result Code 2, Error Code 4, no resource.
 // The peer that answered has a call then whose GRE goes nowhere, until whoever

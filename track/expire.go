@@ -112,7 +112,7 @@ func (s *sweeper) visitStreams(c *connection) {
 		c.holdsSince = 0
 	case s.now.Sub(c.holdsSince) >= streamHold:
 		s.count(AnomalyMissedOctets)
-		s.closeStreams(c)
+		s.endStreams(c)
 		c.holdsSince = 0
 	}
 }

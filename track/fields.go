@@ -95,12 +95,10 @@ func (n *aliases) freeHead(list *fieldList) {
 	n.reserved.Add(-1)
 }
 
-// freeAllFields forgets the fields of both directions.
-func (n *aliases) freeAllFields(c *connection) {
-	for side := range c.fields {
-		for c.fields[side].head != 0 {
-			n.freeHead(&c.fields[side])
-		}
+// forgetFields forgets all fields of a direction.
+func (n *aliases) forgetFields(list *fieldList) {
+	for list.head != 0 {
+		n.freeHead(list)
 	}
 }
 

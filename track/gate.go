@@ -13,6 +13,11 @@ import (
 // an ID is held until the rest of the ID has come. Everything else leaves at
 // once, however its messages are cut.
 //
+// What nobody can look at does not leave at all, if it comes from the LAN: it
+// might say an ID that is another host's there. That is so of a direction that
+// has lost the thread, and of a segment that has no effect, behind a close or out
+// of the window. The end on the WAN cannot do that to anybody but its peer.
+//
 // What is held is bounded in octets (limits.hold_bytes), in frames for each
 // connection, and in time: then it drops, as if the network had lost it, and TCP
 // sends it again.
@@ -52,8 +57,8 @@ type goal struct {
 func (l *Lane) gated(c *connection, f *Frame) bool {
 	p := &f.Packet
 	d := &c.streams[l.side]
-	if !c.named || p.PayloadLength() == 0 || d.State() != stream.Reading {
-		return false
+	if !c.named || segmentEnd(p) == p.Seq || d.State() != stream.Reading {
+		return false // a FIN has its turn like any octet
 	}
 	if !after(dataPosition(p), d.Frontier(l.t.buffers)) {
 		return false
@@ -98,15 +103,22 @@ func (l *Lane) holdSegment(serial uint64, f *Frame, split bool) {
 // change. The caller holds c's lock.
 func (l *Lane) finishNamed(c *connection, f *Frame) {
 	d := &c.streams[l.side]
+	if d.State() != stream.Reading {
+		l.translate(c, f)
+		return
+	}
 	l.goal = goal{c.serial, d.Frontier(l.t.buffers)}
 	l.releaseSplit(c)
 	p := &f.Packet
 	last := p.PayloadLength() > 0 && dataPosition(p)+uint32(p.PayloadLength()) == l.goal.next
-	if last && f.Verdict.Passes() && d.State() == stream.Reading && l.splitsID(d) {
+	switch {
+	case !last || !f.Verdict.Passes() || !l.splitsID(d):
+		l.translate(c, f)
+	case p.Fragment:
+		f.decide(Drop, ReasonControlGap) // the rest, in a later one, would wait for it
+	default:
 		l.holdSegment(c.serial, f, true)
-		return
 	}
-	l.translate(c, f)
 }
 
 // splitsID reports whether what is there of the message on its way ends within
@@ -222,26 +234,46 @@ func (l *Lane) translate(c *connection, f *Frame) {
 		return
 	}
 	p := &f.Packet
-	d := &c.streams[l.side]
-	start, octets := dataPosition(p), p.PayloadLength()
-	ahead := octets > 0 && d.State() == stream.Reading && after(start+uint32(octets), d.Frontier(l.t.buffers))
-	if ahead && f.Reason == ReasonControlOutOfWindow {
-		f.decide(Drop, ReasonNoTranslation) // nobody has looked at it
+	if l.unread(c, f) {
+		f.decide(Drop, ReasonNoTranslation)
 		return
 	}
 	l.readdress(c, f)
-	l.patch(c, f, start, octets)
+	l.patch(c, f, dataPosition(p), p.PayloadLength())
 	f.changed()
+}
+
+// unread reports whether a segment has octets that nobody has looked at, and that
+// may not leave for that.
+func (l *Lane) unread(c *connection, f *Frame) bool {
+	p := &f.Packet
+	d := &c.streams[l.side]
+	ahead := after(dataPosition(p)+uint32(p.PayloadLength()), d.Frontier(l.t.buffers))
+	outOfWindow := f.Reason == ReasonControlOutOfWindow
+	switch {
+	case p.PayloadLength() == 0:
+		return false
+	case l.side == WAN:
+		return d.State() == stream.Reading && ahead && outOfWindow
+	}
+	return d.State() == stream.Searching || ahead || outOfWindow
+}
+
+// learn takes note of the MAC address by which the LAN's end can be reached, which
+// a segment has that nobody could have sent who does not see the connection.
+func (l *Lane) learn(c *connection, f *Frame) {
+	if !c.named || l.side != LAN {
+		return
+	}
+	h := &l.t.nat.hosts[c.self-1]
+	if mac := wire.SourceMAC(f.Data); h.mac.Load() != mac {
+		h.mac.Store(mac)
+	}
 }
 
 // readdress says which address and port of a control frame change.
 func (l *Lane) readdress(c *connection, f *Frame) {
 	h := &l.t.nat.hosts[c.self-1]
-	if l.side == LAN {
-		if mac := wire.SourceMAC(f.Data); h.mac.Load() != mac {
-			h.mac.Store(mac)
-		}
-	}
 	if !c.translated() {
 		return
 	}
@@ -293,10 +325,12 @@ func (l *Lane) translateFragment(c *connection, f *Frame, d *datagram) {
 	if !f.Verdict.Passes() {
 		return
 	}
+	s, start, octets := &c.streams[l.side], l.fragmentPosition(f, d), piece(&f.Packet)
+	unread := s.State() == stream.Searching || after(start+uint32(octets), s.Frontier(l.t.buffers))
 	l.readdress(c, f)
 	f.Change.What &^= ChangePort
-	l.patch(c, f, l.fragmentPosition(f, d), piece(&f.Packet))
-	if f.Change.What&ChangeOctets != 0 {
+	l.patch(c, f, start, octets)
+	if f.Change.What&ChangeOctets != 0 || unread && l.side == LAN {
 		f.Change.What = 0
 		f.decide(Drop, ReasonNoTranslation)
 		return

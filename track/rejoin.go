@@ -43,6 +43,9 @@ func (l *Lane) rejoin(c *connection, f *Frame) bool {
 		return false
 	case near(p.Seq, me.end) && near(p.Ack, peer.end):
 		l.catchUp(c, f)
+	case c.named: // of a connection that nobody has seen the start of
+		f.decide(Forward, ReasonControlOutOfWindow)
+		return false
 	default: // other ends, or the same two with another connection
 		l.takeAnother(c, f)
 	}
@@ -66,7 +69,7 @@ func (l *Lane) overtake(c *connection, f *Frame) bool {
 		}
 		l.catchUp(c, f)
 		return true
-	case fits:
+	case fits && !c.named:
 		l.takeAnother(c, f)
 		return true
 	case sound(f):

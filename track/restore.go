@@ -127,6 +127,7 @@ func (s *SavedEnd) restore(c *connection, side Side, t *Tracker) {
 	}
 	switch d := &c.streams[side]; {
 	case s.Lost:
+		d.Start(t.buffers, s.Position)
 		d.Lose(t.buffers)
 	case s.Reading:
 		d.Start(t.buffers, s.Position)

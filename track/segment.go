@@ -111,7 +111,8 @@ func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key, seen endpoint) *
 		f.decide(Drop, reason)
 		return nil
 	}
-	if p.Flags&wire.RST != 0 || syn && p.Flags&wire.ACK != 0 || !syn && p.PayloadLength() == 0 {
+	known := syn || !l.t.nat.translatable(k.Src, k.Zone) // what the IDs of others are called is not
+	if p.Flags&wire.RST != 0 || syn && p.Flags&wire.ACK != 0 || !syn && p.PayloadLength() == 0 || !known {
 		l.unfollowed(f, k, seen, ReasonControl)
 		return nil // nothing to learn from
 	}
@@ -133,10 +134,12 @@ func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key, seen endpoint) *
 }
 
 // unfollowed decides about a segment of no connection: it passes, unless it could
-// only pass with another address.
+// only pass with another address, or with other call IDs.
 func (l *Lane) unfollowed(f *Frame, k *flow.Key, seen endpoint, why Reason) {
 	f.decide(Forward, why)
-	if l.t.nat.needsAlias(k, seen, l.side) {
+	n := l.t.nat
+	says := l.side == LAN && f.Packet.PayloadLength() > 0 && n.translatable(k.Src, k.Zone)
+	if says || n.needsAlias(k, seen, l.side) {
 		f.decide(Drop, ReasonNoTranslation)
 	}
 }
@@ -151,6 +154,8 @@ func (l *Lane) syn(c *connection, f *Frame) {
 		l.beginDirection(c, f)
 	case c.phase == opening && !c.ends[l.side].known: // the first, or both at once (section 3.5)
 		l.beginDirection(c, f)
+	case c.named && l.side == LAN && f.Packet.PayloadLength() > 0:
+		f.decide(Drop, ReasonNoTranslation) // nobody looks at its data
 	default:
 		c.synSide = l.side
 		c.syn.begin(f.Data, &f.Packet)
@@ -167,7 +172,8 @@ func (l *Lane) beginDirection(c *connection, f *Frame) {
 	advance(me, peer, p)
 	c.lastSeen = l.now
 	c.first[l.side] = p.Seq + 1
-	c.streams[l.side].Start(l.t.buffers, p.Seq+1)
+	l.start(c, l.side, p.Seq+1)
+	l.learn(c, f)
 	l.read(c, f, p.Seq+1) // data may come with SYN (RFC 7413)
 }
 
@@ -201,7 +207,7 @@ func (l *Lane) takenBack(c *connection, p *wire.Packet) {
 		return
 	}
 	c.ends[opener].end = p.Ack
-	c.streams[opener].Start(l.t.buffers, p.Ack)
+	l.start(c, opener, p.Ack)
 	c.session = pptp.SessionIdle
 }
 
@@ -210,7 +216,16 @@ func (l *Lane) renew(c *connection) {
 	opener, syn := c.synSide, c.syn
 	l.restart(c, opener)
 	c.ends[opener], c.first[opener] = syn, syn.end
-	c.streams[opener].Start(l.t.buffers, syn.end)
+	l.start(c, opener, syn.end)
+}
+
+// start makes a direction be read from a position on, as if nothing had been.
+func (w *work) start(c *connection, side Side, position uint32) {
+	c.streams[side].Start(w.t.buffers, position)
+	c.decided[side] = decision{}
+	if c.named {
+		w.t.nat.forgetFields(&c.fields[side])
+	}
 }
 
 // restart makes c a new connection between the same ends.
@@ -269,6 +284,7 @@ func (l *Lane) established(c *connection, f *Frame) {
 	if l.gated(c, f) {
 		return
 	}
+	l.learn(c, f)
 	if c.restored != 0 {
 		l.heard(c, p)
 	}
@@ -282,7 +298,9 @@ func (l *Lane) established(c *connection, f *Frame) {
 	}
 	l.read(c, f, p.Seq)
 	l.acknowledged(c, f)
-	l.finish(c, f)
+	if f.Verdict.Passes() {
+		l.finish(c, f)
+	}
 }
 
 // pickUp takes a segment of a connection that was seen from one end only, out
@@ -338,7 +356,7 @@ func (w *work) closeControl(c *connection, cause string) {
 		return
 	}
 	w.endAll(c, cause)
-	w.closeStreams(c)
+	w.endStreams(c)
 	w.t.leavePair(c)
 	if c.phase == open {
 		w.unconfirm(c)

@@ -263,8 +263,8 @@ func (r *Reader) release() {
 // 2^32 (RFC 9293, section 3.4).
 func after(a, b uint32) bool { return int32(a-b) > 0 }
 
-// Frontier is the position behind the last octet that d has without a gap, if
-// it is Reading.
+// Frontier is the position behind the last octet that d has without a gap, or, if
+// it is Lost, where it lost the thread. It means nothing while d is Searching.
 func (d *Direction) Frontier(pool *Pool) uint32 { return d.next + uint32(d.held(pool)) }
 
 // Partial returns what is there of the message that is not whole yet, valid

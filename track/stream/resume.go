@@ -14,10 +14,11 @@ func (d *Direction) Resume(pool *Pool, position uint32) {
 	d.next, d.resumes = position, true
 }
 
-// Lose makes d read no further.
+// Lose makes d read no further than what it has, up to its Frontier.
 func (d *Direction) Lose(pool *Pool) {
+	position := d.Frontier(pool)
 	d.Close(pool)
-	d.state = Lost
+	d.next, d.state = position, Lost
 }
 
 // Keep takes the octets of a segment and reads none of them yet, for it is not
