@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/stream"
 	"github.com/grewire/grewire/track/wire"
 )
 
@@ -36,21 +37,39 @@ const maxFields = 1<<16/shortestNamed + 2
 // shortestNamed is the length of the shortest message with a call ID.
 const shortestNamed = 16
 
-// fieldsFor is how many fields there may be in all.
-func fieldsFor(l *Limits) int { return 2*l.Calls + 2*maxFields }
+// A direction with fewFields, or less, gets some for a segment of fewOctets whatever the
+// others have: those who do not acknowledge what they get share the other half.
+const (
+	fewFields = 8
+	fewOctets = stream.MaxLength
+)
 
-// promise sets fields aside for what a segment of so many octets may need, and
-// returns how many; false if there are none.
-func (w *work) promise(list *fieldList, octets int) (n int, ok bool) {
-	n = 2 * (octets/shortestNamed + 2)
-	if list.n+n > 2*maxFields {
-		return 0, false
+// fieldsFor is how many fields there may be in all.
+func fieldsFor(l *Limits) int {
+	return max(2*flow.Sides*fewFields*l.Connections, 2*l.Calls+2*maxFields)
+}
+
+// promise sets fields aside for what a segment of so many octets may need. It
+// reports false if there are none.
+func (w *work) promise(c *connection, side Side, octets int) bool {
+	has, all := c.fields[side].n, len(w.t.nat.fields.items)
+	if has > fewFields || octets > fewOctets {
+		all /= 2
 	}
-	if w.t.nat.reserved.Add(int64(n)) > int64(len(w.t.nat.fields.items)) {
+	n := 2 * (octets/shortestNamed + 2)
+	if w.t.nat.reserved.Add(int64(n)) > int64(all) || has+n > 2*maxFields {
 		w.t.nat.reserved.Add(-int64(n))
-		return 0, false
+		w.limit("nat.fields")
+		return false
 	}
-	return n, true
+	w.promised = n
+	return true
+}
+
+// unpromise gives back what was set aside and not needed.
+func (w *work) unpromise() {
+	w.t.nat.reserved.Add(-int64(w.promised))
+	w.promised = 0
 }
 
 // addField notes that two octets of what the end on side sends are to be value.

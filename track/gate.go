@@ -31,6 +31,7 @@ const (
 type gate struct {
 	waiting map[uint64]*waiting // by the connection's serial
 	order   []heldSegment       // the oldest first; some have left already
+	held    int                 // how many have not
 }
 
 // heldSegment is a frame that waits, by the connection it is of.
@@ -95,8 +96,23 @@ func (l *Lane) holdSegment(serial uint64, f *Frame, split bool) {
 		l.gate.waiting = make(map[uint64]*waiting)
 	}
 	l.gate.waiting[serial] = w
-	l.gate.order = append(l.gate.order, held)
+	l.gate.enlist(held)
 	f.decide(Hold, 0)
+}
+
+// enlist notes when a segment's time is over. Those that have left go when they
+// are more than those that have not: whoever fills his gaps at once makes many.
+func (g *gate) enlist(held heldSegment) {
+	if len(g.order) >= 2*g.held+maxHeld {
+		g.order = slices.DeleteFunc(g.order, func(h heldSegment) bool { return !g.has(h) })
+	}
+	g.order = append(g.order, held)
+	g.held++
+}
+
+func (g *gate) has(held heldSegment) bool {
+	w := g.waiting[held.serial]
+	return w != nil && (slices.Contains(w.early, held) || slices.Contains(w.split, held))
 }
 
 // finishNamed lets go what waited for the octets of f, and has f itself wait or
@@ -142,6 +158,7 @@ func (l *Lane) releaseSplit(c *connection) {
 			break
 		}
 		w.split = slices.Delete(w.split, 0, 1)
+		l.gate.held--
 		l.fragments.pen.leave(f)
 		l.translate(c, f)
 		l.done(f)
@@ -178,6 +195,7 @@ func (g *gate) next(to *goal) *Frame {
 	}
 	f := w.early[i].frame
 	w.early = slices.Delete(w.early, i, i+1)
+	g.held--
 	g.tidy(to.serial, w)
 	return f
 }
@@ -201,6 +219,7 @@ func (g *gate) take(held heldSegment) bool {
 	for _, list := range [...]*[]heldSegment{&w.early, &w.split} {
 		if i := slices.Index(*list, held); i >= 0 {
 			*list = slices.Delete(*list, i, i+1)
+			g.held--
 			g.tidy(held.serial, w)
 			return true
 		}

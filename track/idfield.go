@@ -58,6 +58,9 @@ func (w *work) nameOutward(c *connection, position uint32, v pptp.View) {
 	case pptp.OutgoingCallRequest, pptp.IncomingCallRequest:
 		w.addField(c, LAN, at32, w.reserve(c, id))
 	case pptp.OutgoingCallReply, pptp.IncomingCallReply:
+		if result, known := v.Result(); known && result != granted {
+			return // it assigns none
+		}
 		alias := w.reserve(c, id)
 		w.addField(c, LAN, at32, alias)
 		if c.reserved.dead {
@@ -69,6 +72,22 @@ func (w *work) nameOutward(c *connection, position uint32, v pptp.View) {
 		if r := w.agreedFirst(c, party{0, pptp.PAC, LAN, id, LAN}); r != 0 {
 			w.addField(c, LAN, at32, w.t.calls.at(r).alias)
 		}
+	}
+}
+
+// granted is the Result Code of a reply that accepts a call.
+const granted = uint8(pptp.OutCallResultConnected)
+
+// disown takes the name back out of a message of the LAN's end at position that
+// has made no call: whatever comes of it must not be taken for a later call's
+// that gets the name. It is too late if the name is in octets before fresh.
+func (w *work) disown(c *connection, position, fresh uint32) {
+	r := c.fields[LAN].tail
+	if r == 0 || c.reserved == (reservation{}) {
+		return
+	}
+	if f := w.t.nat.fields.at(r); f.value == c.reserved.alias && after(f.position, position) && !after(fresh, f.position) {
+		f.value = DeadID
 	}
 }
 
@@ -98,6 +117,9 @@ func (w *work) nameInward(c *connection, position uint32, v pptp.View) {
 	at, _ := idField(WAN, v)
 	r := w.agreedFirst(c, party{0, 0, LAN, id, WAN})
 	if r == 0 {
+		if t != pptp.CallDisconnectNotify && w.misread(c, id) {
+			w.addField(c, WAN, position+uint32(at), DeadID)
+		}
 		return
 	}
 	k := w.t.calls.at(r)
@@ -106,6 +128,13 @@ func (w *work) nameInward(c *connection, position uint32, v pptp.View) {
 	if k.refused && isReply(t) {
 		w.addField(c, WAN, position+refusalAt, refusal)
 	}
+}
+
+// misread reports whether c's end on the LAN has assigned this ID itself, to a
+// call that the WAN knows by another: it would take the one for the other.
+func (w *work) misread(c *connection, id uint16) bool {
+	alias, ok := w.t.aliasOf(c, id)
+	return ok && alias != id
 }
 
 func isReply(t pptp.ControlType) bool {

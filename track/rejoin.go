@@ -140,8 +140,16 @@ func (l *Lane) readKept(c *connection, f *Frame, from *candidate) {
 		from.octets.Close(l.t.buffers)
 		return
 	}
+	if c.named && !l.promise(c, other, stream.BufferSize) {
+		from.octets.Lose(l.t.buffers)
+		c.streams[other] = from.octets
+		return
+	}
 	c.streams[other] = from.octets
 	l.readFrom(c, f, other, c.streams[other].Segment(l.t.buffers, from.end.end, nil))
+	if c.named {
+		l.unpromise()
+	}
 }
 
 // resume makes a direction be read from position on, if it is read at all.

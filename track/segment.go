@@ -381,22 +381,19 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 		l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
 		return
 	}
-	var ok bool
-	if l.promised, ok = l.promise(&c.fields[l.side], len(octets)); !ok {
-		l.limit("nat.fields")
+	if !l.promise(c, l.side, len(octets)) {
 		f.decide(Drop, ReasonControlGap)
 		return
 	}
 	l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
-	l.t.nat.reserved.Add(-int64(l.promised))
-	l.promised = 0
+	l.unpromise()
 }
 
 // readFrom acts on every message of the end on side that reader has; f is the
 // frame that has completed them.
 func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader) {
 	d := &c.streams[side]
-	before := d.State()
+	before, fresh := d.State(), d.Frontier(l.t.buffers)
 	if c.phase < open {
 		reader.Leave(l.t.buffers.Limit() / 2) // for those who have shown to be there
 	}
@@ -404,13 +401,17 @@ func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader
 		if c.named {
 			l.nameIDs(c, side, m.Position, m.View)
 		}
-		if opened, call := l.message(c, side, m.View); call != 0 {
+		opened, call := l.message(c, side, m.View)
+		if call != 0 {
 			f.Call = call
-			if opened {
-				f.decide(Expect, ReasonControl)
-			}
+		}
+		if opened {
+			f.decide(Expect, ReasonControl)
 		}
 		if c.named && side == LAN {
+			if call == 0 {
+				l.disown(c, m.Position, fresh)
+			}
 			l.unreserve(c)
 		}
 	}
