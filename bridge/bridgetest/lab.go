@@ -77,6 +77,9 @@ func Open(name string) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("network namespaces need root: run this with sudo")
 	}
+	if err := shareNamespaces(); err != nil {
+		return nil, fmt.Errorf("make %s a shared mount: %w", netnsDir, err)
+	}
 	if err := sweep(); err != nil {
 		return nil, fmt.Errorf("sweep the labs of dead processes: %w", err)
 	}
