@@ -37,6 +37,7 @@ type Bridge struct {
 	RingSlots       int     `toml:"ring_slots"`       // frames that the ring of a NIC has room for
 	ReceiveBuffer   int     `toml:"receive_buffer"`   // bytes of a NIC's socket for frames received
 	SendBuffer      int     `toml:"send_buffer"`      // bytes of a NIC's socket for frames being sent
+	QdiscBypass     bool    `toml:"qdisc_bypass"`     // frames are sent without a queueing discipline
 	LinkPropagation bool    `toml:"link_propagation"` // carrier lost on one side is taken away on the other
 	Fail            Fail    `toml:"fail"`
 }

@@ -19,6 +19,7 @@ func (c *Config) schema() table {
 			"ring_slots":       integer(&b.RingSlots, minRingSlots, 1<<18, memoryGrows),
 			"receive_buffer":   integer(&b.ReceiveBuffer, minBuffer, 1<<30, memoryGrows),
 			"send_buffer":      integer(&b.SendBuffer, minBuffer, 1<<30, memoryGrows),
+			"qdisc_bypass":     boolean(&b.QdiscBypass),
 			"link_propagation": boolean(&b.LinkPropagation),
 			"fail":             choice(&b.Fail, FailClosed, FailOpen),
 		},

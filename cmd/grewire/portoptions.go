@@ -14,7 +14,7 @@ import (
 func portOptions(c *config.Bridge) afpacket.Options {
 	return afpacket.Options{
 		Backend:  afpacket.Backend(c.Backend),
-		RealTime: true, RingSlots: c.RingSlots, ReceiveBuffer: c.ReceiveBuffer, SendBuffer: c.SendBuffer,
+		RealTime: true, RingSlots: c.RingSlots, ReceiveBuffer: c.ReceiveBuffer, SendBuffer: c.SendBuffer, QdiscBypass: c.QdiscBypass,
 	}
 }
 
