@@ -57,6 +57,12 @@ func TestNothingUnreadLeaves(t *testing.T) {
 			c.Fin(c.Peer(mallory).Host)
 			return c.At(mallory, at, request)
 		},
+		"in the place of what the box has read": func(b *box, c *tracktest.Conn, mallory *tracktest.Host) tracktest.Result {
+			at := c.End(mallory).Next
+			info := tracktest.LinkInfo(9)
+			c.Write(mallory, tracktest.Encode(info, info, info, info, info, info, info)) // it gets lost behind the box
+			return c.At(mallory, at, request)
+		},
 		"out of the window": func(b *box, c *tracktest.Conn, mallory *tracktest.Host) tracktest.Result {
 			return c.At(mallory, c.End(mallory).Next-70000, request)
 		},

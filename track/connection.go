@@ -72,8 +72,7 @@ type connection struct {
 	greAddr  wire.Addr // where GRE from the WAN goes to; zero if its call ID decides
 	named    bool      // the IDs of its calls are translated
 	reserved reservation
-	fields   [flow.Sides]fieldList // by the side that sends
-	decided  [flow.Sides]decision  // by the side that sends
+	heads    [flow.Sides]headList // by the side that sends
 
 	calls   int // in all lists
 	pending int // in the list of pending ones
@@ -244,12 +243,12 @@ func (w *work) remove(c *connection) {
 	w.t.connections.put(c.self)
 }
 
-// forgetNames gives up what c has of IDs and of fields on their way.
+// forgetNames gives up what c has of IDs and of messages on their way.
 func (w *work) forgetNames(c *connection) {
 	if c.named {
 		w.unreserve(c)
-		for side := range c.fields {
-			w.t.nat.forgetFields(&c.fields[side])
+		for side := range c.heads {
+			w.t.nat.forgetHeads(&c.heads[side])
 		}
 	}
 }

@@ -90,9 +90,9 @@
 // said in its Change; this package never writes to a frame.
 //
 // A call ID that the LAN's end assigns gets its name when the octets of it cross
-// (idfield.go, callname.go), and that is noted as a field of the stream: two
-// octets at a position, which leave as the name does, whatever segment they are
-// in, until they are acknowledged (fields.go). So no octet may leave before it is
+// (idfield.go, callname.go), and that is noted with the first octets of its
+// message: those leave as noted, whatever segment they are in, until they are
+// acknowledged (heads.go). So no octet may leave before it is
 // known what it is: of a translated connection, segments behind a gap are held,
 // and one that ends within an ID (gate.go). A message that is only split leaves
 // in its pieces at once.

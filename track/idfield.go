@@ -14,26 +14,24 @@ const (
 	refusalAt = 16
 )
 
-// nameIDs decides what the call ID of a message is on the other side, as soon as
-// it is there: v may be the first octets of the message only.
-func (w *work) nameIDs(c *connection, from Side, position uint32, v pptp.View) {
-	at, ok := idField(from, v)
-	d := &c.decided[from]
-	if !ok || len(v) < at+fieldLength || d.known && d.position == position {
+// nameIDs takes note of what is there of a message, all of it or its first octets
+// only, and decides what its call ID is on the other side as soon as that is
+// there.
+func (w *work) nameIDs(c *connection, from Side, position uint32, v pptp.View, whole bool) {
+	if len(v) == 0 {
 		return
 	}
-	*d = decision{position, true}
-	if from == LAN {
-		w.nameOutward(c, position, v)
-	} else {
-		w.nameInward(c, position, v)
+	h := w.headOf(c, from, position, v, whole)
+	at, ok := idField(from, v)
+	if h == nil || !ok || len(v) < at+fieldLength || h.named {
+		return
 	}
-}
-
-// decision is the message whose ID was decided about last.
-type decision struct {
-	position uint32
-	known    bool
+	h.named = true
+	if from == LAN {
+		w.nameOutward(c, h, at, v)
+	} else {
+		w.nameInward(c, h, at, v)
+	}
 }
 
 // idField returns where, in a message that the end on a side sends, the ID
@@ -50,27 +48,22 @@ func idField(from Side, v pptp.View) (at int, ok bool) {
 }
 
 // nameOutward decides about a message of the LAN's end.
-func (w *work) nameOutward(c *connection, position uint32, v pptp.View) {
+func (w *work) nameOutward(c *connection, h *head, at int, v pptp.View) {
 	id, _ := v.CallID()
-	at, _ := idField(LAN, v)
-	at32 := position + uint32(at)
 	switch v.ControlType() {
 	case pptp.OutgoingCallRequest, pptp.IncomingCallRequest:
-		w.addField(c, LAN, at32, w.reserve(c, id))
+		h.name(at, w.reserve(c, id))
 	case pptp.OutgoingCallReply, pptp.IncomingCallReply:
 		if result, known := v.Result(); known && result != granted {
 			return // it assigns none
 		}
-		alias := w.reserve(c, id)
-		w.addField(c, LAN, at32, alias)
-		if c.reserved.dead {
-			w.addField(c, LAN, position+refusalAt, refusal)
-		}
+		h.name(at, w.reserve(c, id))
+		h.refuse(c.reserved.dead)
 	case pptp.CallClearRequest:
-		w.addField(c, LAN, at32, w.outwardOr(c, id))
+		h.name(at, w.outwardOr(c, id))
 	case pptp.CallDisconnectNotify:
 		if r := w.agreedFirst(c, party{0, pptp.PAC, LAN, id, LAN}); r != 0 {
-			w.addField(c, LAN, at32, w.t.calls.at(r).alias)
+			h.name(at, w.t.calls.at(r).alias)
 		}
 	}
 }
@@ -82,12 +75,13 @@ const granted = uint8(pptp.OutCallResultConnected)
 // has made no call: whatever comes of it must not be taken for a later call's
 // that gets the name. It is too late if the name is in octets before fresh.
 func (w *work) disown(c *connection, position, fresh uint32) {
-	r := c.fields[LAN].tail
-	if r == 0 || c.reserved == (reservation{}) {
+	r := c.heads[LAN].tail
+	if r == 0 || !c.reserved.held {
 		return
 	}
-	if f := w.t.nat.fields.at(r); f.value == c.reserved.alias && after(f.position, position) && !after(fresh, f.position) {
-		f.value = DeadID
+	at, _ := pptp.CallIDOffset(pptp.OutgoingCallRequest) // the same in all that assign one
+	if h := w.t.nat.heads.at(r); h.position == position && !after(fresh, position+uint32(at)) {
+		h.name(at, DeadID)
 	}
 }
 
@@ -105,7 +99,7 @@ func (w *work) outwardOr(c *connection, id uint16) uint16 {
 }
 
 // nameInward decides about a message of the WAN's end.
-func (w *work) nameInward(c *connection, position uint32, v pptp.View) {
+func (w *work) nameInward(c *connection, h *head, at int, v pptp.View) {
 	t := v.ControlType()
 	id, _ := v.PeerCallID()
 	if t == pptp.CallDisconnectNotify {
@@ -114,20 +108,17 @@ func (w *work) nameInward(c *connection, position uint32, v pptp.View) {
 			return // it is the PAC's own, as the RFC has it
 		}
 	}
-	at, _ := idField(WAN, v)
 	r := w.agreedFirst(c, party{0, 0, LAN, id, WAN})
 	if r == 0 {
 		if t != pptp.CallDisconnectNotify && w.misread(c, id) {
-			w.addField(c, WAN, position+uint32(at), DeadID)
+			h.name(at, DeadID)
 		}
 		return
 	}
 	k := w.t.calls.at(r)
 	own, _ := k.id(k.lanRole())
-	w.addField(c, WAN, position+uint32(at), own)
-	if k.refused && isReply(t) {
-		w.addField(c, WAN, position+refusalAt, refusal)
-	}
+	h.name(at, own)
+	h.refuse(k.refused && isReply(t))
 }
 
 // misread reports whether c's end on the LAN has assigned this ID itself, to a

@@ -222,9 +222,8 @@ func (l *Lane) renew(c *connection) {
 // start makes a direction be read from a position on, as if nothing had been.
 func (w *work) start(c *connection, side Side, position uint32) {
 	c.streams[side].Start(w.t.buffers, position)
-	c.decided[side] = decision{}
 	if c.named {
-		w.t.nat.forgetFields(&c.fields[side])
+		w.t.nat.forgetHeads(&c.heads[side])
 	}
 }
 
@@ -330,7 +329,7 @@ func (l *Lane) acknowledged(c *connection, f *Frame) {
 		ack-- // FIN is no octet of the stream
 	}
 	if c.named {
-		l.t.nat.freeFields(&c.fields[other], ack)
+		l.t.nat.freeHeads(&c.heads[other], ack)
 	}
 	if c.streams[other].Acknowledged(l.t.buffers, ack) {
 		l.count(AnomalyMissedOctets)
@@ -399,7 +398,7 @@ func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader
 	}
 	for m := new(stream.Message); reader.Next(m); {
 		if c.named {
-			l.nameIDs(c, side, m.Position, m.View)
+			l.nameIDs(c, side, m.Position, m.View, true)
 		}
 		opened, call := l.message(c, side, m.View)
 		if call != 0 {
@@ -416,7 +415,7 @@ func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader
 		}
 	}
 	if c.named && d.State() == stream.Reading {
-		l.nameIDs(c, side, d.Begin(), d.Partial(l.t.buffers))
+		l.nameIDs(c, side, d.Begin(), d.Partial(l.t.buffers), false)
 	}
 	if reader.Refused() {
 		l.limit("hold_bytes")

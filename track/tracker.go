@@ -106,7 +106,7 @@ type work struct {
 	evicted   []aged
 	anomalies [NumAnomalies]atomic.Uint64
 	limited   map[string]Time // when a limit was last reported
-	promised  int             // fields set aside for the segment that is read
+	promised  int             // heads set aside for the segment that is read
 }
 
 // Events returns what happened since the last call. The slice is valid until

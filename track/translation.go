@@ -102,8 +102,8 @@ type aliases struct {
 	names    *flow.Table[callName] // CallNameKey
 	quotes   *flow.Table[quoted]   // QuoteKey
 	hosts    []lanHost             // by connection
-	fields   *slab[field]
-	reserved atomic.Int64 // fields in use, or promised
+	heads    *slab[head]
+	reserved atomic.Int64 // heads in use, or promised
 }
 
 // lanHost is what GRE has to know of a connection's end on the LAN. It is
@@ -123,7 +123,7 @@ func newAliases(o *Options) *aliases {
 		controls:    flow.NewTable[endpoint](o.Limits.Connections, o.Seed),
 		names:       flow.NewTable[callName](o.Limits.Calls+o.Limits.Connections, o.Seed),
 		hosts:       make([]lanHost, o.Limits.Connections),
-		fields:      newSlab[field](fieldsFor(&o.Limits)),
+		heads:       newSlab[head](headsFor(&o.Limits)),
 	}
 	n.quotes = flow.NewTable[quoted](o.Limits.Calls, o.Seed)
 	return n

@@ -149,7 +149,7 @@ func (c *Conn) Sent(from *Host, s TCP, r Result) {
 	if r.Passed() && (inOrder || s.Flags&wire.SYN != 0) {
 		peer.Got = end
 	}
-	c.delivered(from, r)
+	c.Delivered(from, r)
 }
 
 // Flags sends an empty segment of from with these flags at its next position.

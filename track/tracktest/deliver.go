@@ -37,9 +37,9 @@ func (r Result) PeerCallID() uint16 {
 	return id
 }
 
-// delivered checks that a segment of from went to the other end, and takes note
+// Delivered checks that a segment of from went to the other end, and takes note
 // of the names by which that knows from.
-func (c *Conn) delivered(from *Host, r Result) {
+func (c *Conn) Delivered(from *Host, r Result) {
 	c.World.tb.Helper()
 	if r.Out == nil || c.World.Translate == nil {
 		return
