@@ -11,7 +11,12 @@ const (
 
 	prefixLength = 24
 	maxClients   = 200
+	maxServers   = 9
 )
+
+// ServerAddrAt returns the address of the i-th server, counted from 0:
+// ServerAddr and up.
+func ServerAddrAt(i int) string { return fmt.Sprintf("10.77.0.%d", 2+i) }
 
 // ClientAddr returns the address of the i-th client, counted from 0:
 // 10.77.0.11 and up.
@@ -20,6 +25,7 @@ func ClientAddr(i int) string { return fmt.Sprintf("10.77.0.%d", 11+i) }
 // InlineOption says how a topology differs from the simplest one.
 type InlineOption struct {
 	Clients int        // more than one are joined by a Linux bridge on the LAN side
+	Servers int        // the same on the WAN side
 	Veth    VethOption // for every pair
 }
 
@@ -34,25 +40,31 @@ type InlineOption struct {
 //	client2 --+ switch --- lan|box|wan --- server
 //	client3 --+
 //
+// and the same with several servers.
+//
 // Offloads are the kernel's defaults (on) unless the option says otherwise.
 type Topology struct {
 	Lab                 *Lab
-	Client, Box, Server *Namespace // Client is the first of Clients
-	Clients             []*Namespace
-	Switch              *Namespace // nil with one client
+	Client, Box, Server *Namespace // the first of Clients, and of Servers
+	Clients, Servers    []*Namespace
+	Switch              *Namespace // of the LAN; nil with one client
 }
 
 // Inline makes the topology. What joins the box's two NICs is up to the
 // caller: the box to be tested, or BridgeBox.
 func Inline(l *Lab, opts ...InlineOption) (*Topology, error) {
-	o := InlineOption{Clients: 1}
+	o := InlineOption{Clients: 1, Servers: 1}
 	for _, opt := range opts {
 		o.Clients = max(o.Clients, opt.Clients)
+		o.Servers = max(o.Servers, opt.Servers)
 		o.Veth.MTU = max(o.Veth.MTU, opt.Veth.MTU)
 		o.Veth.OffloadsOff = o.Veth.OffloadsOff || opt.Veth.OffloadsOff
 	}
 	if o.Clients > maxClients {
 		return nil, fmt.Errorf("inline topology: %d clients, want at most %d", o.Clients, maxClients)
+	}
+	if o.Servers > maxServers {
+		return nil, fmt.Errorf("inline topology: %d servers, want at most %d", o.Servers, maxServers)
 	}
 	top := &Topology{Lab: l}
 	if err := top.build(o); err != nil {
@@ -66,37 +78,49 @@ func (top *Topology) build(o InlineOption) error {
 	if top.Box, err = top.Lab.Namespace("box"); err != nil {
 		return err
 	}
-	if top.Server, err = top.host("server", ServerAddr, top.Box, WANNIC, o.Veth); err != nil {
+	servers := hosts{"server", o.Servers, ServerAddrAt, WANNIC, "wanswitch"}
+	if top.Servers, _, err = top.buildSide(servers, o.Veth); err != nil {
 		return err
 	}
-	if o.Clients == 1 {
-		top.Client, err = top.host("client", ClientAddr(0), top.Box, LANNIC, o.Veth)
-		top.Clients = []*Namespace{top.Client}
+	clients := hosts{"client", o.Clients, ClientAddr, LANNIC, "switch"}
+	if top.Clients, top.Switch, err = top.buildSide(clients, o.Veth); err != nil {
 		return err
 	}
-	return top.buildLAN(o)
+	top.Server, top.Client = top.Servers[0], top.Clients[0]
+	return nil
 }
 
-// buildLAN makes several clients and the switch that joins them.
-func (top *Topology) buildLAN(o InlineOption) error {
-	var err error
-	if top.Switch, err = top.Lab.Namespace("switch"); err != nil {
-		return err
+// hosts are what there is on one side of the box.
+type hosts struct {
+	kind   string
+	n      int
+	addr   func(i int) string
+	boxNIC string
+	middle string // the switch that joins several
+}
+
+// buildSide makes the hosts of one side, and the switch that joins several.
+func (top *Topology) buildSide(h hosts, o VethOption) (made []*Namespace, middle *Namespace, err error) {
+	if h.n == 1 {
+		host, err := top.host(h.kind, h.addr(0), top.Box, h.boxNIC, o)
+		return []*Namespace{host}, nil, err
+	}
+	if middle, err = top.Lab.Namespace(h.middle); err != nil {
+		return nil, nil, err
 	}
 	ports := []string{"box"}
-	if err := top.Lab.Veth(top.Switch, "box", top.Box, LANNIC, o.Veth); err != nil {
-		return err
+	if err := top.Lab.Veth(middle, "box", top.Box, h.boxNIC, o); err != nil {
+		return nil, nil, err
 	}
-	for i := range o.Clients {
-		name := fmt.Sprintf("client%d", i+1)
-		client, err := top.host(name, ClientAddr(i), top.Switch, name, o.Veth)
+	for i := range h.n {
+		name := fmt.Sprintf("%s%d", h.kind, i+1)
+		host, err := top.host(name, h.addr(i), middle, name, o)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		top.Clients, ports = append(top.Clients, client), append(ports, name)
+		made, ports = append(made, host), append(ports, name)
 	}
-	top.Client = top.Clients[0]
-	return top.Switch.Bridge("br0", ports...)
+	return made, middle, middle.Bridge("br0", ports...)
 }
 
 // host makes a namespace with one addressed NIC, joined to another namespace.

@@ -23,15 +23,17 @@ var fileNumber atomic.Uint64
 // program already (ip-netns(8)), so nothing of this is seen outside.
 const private = `
 mount -t tmpfs tmpfs /run && mkdir /run/pptp || exit
+if [ -n "$2" ]; then mount --bind "$2" /run/pptp || exit; fi
 if [ -e /dev/log ]; then mount --bind /dev/null /dev/log || exit; fi
 if [ -n "$1" ]; then mount --bind "$1" /dev/random || exit; fi
-shift
+shift 2
 exec "$@"`
 
-// privateCommand prepares a program to run with a /run of its own, and with
-// the file random, if not empty, as its /dev/random.
-func (ns *Namespace) privateCommand(random, name string, args ...string) *exec.Cmd {
-	args = append([]string{"-c", private, "sh", random, name}, args...)
+// privateCommand prepares a program to run with a /run of its own, with the
+// file random, if not empty, as its /dev/random, and with the directory pptp, if
+// not empty, as its /run/pptp.
+func (ns *Namespace) privateCommand(random, pptp, name string, args ...string) *exec.Cmd {
+	args = append([]string{"-c", private, "sh", random, pptp, name}, args...)
 	return ns.Command(context.Background(), "sh", args...)
 }
 

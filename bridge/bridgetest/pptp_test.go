@@ -181,3 +181,65 @@ func TestDialNobody(t *testing.T) {
 		t.Log(err)
 	}
 }
+
+// TestCallsOnOneConnection asks for three more calls on a client's control
+// connection at once, so that two requests are in one segment. pptpd keeps the
+// last call of a connection.
+func TestCallsOnOneConnection(t *testing.T) {
+	top := bridged(t, bridgetest.InlineOption{Veth: bridgetest.VethOption{OffloadsOff: true}})
+	server := startServer(t, top, bridgetest.ServerOptions{})
+	path := filepath.Join(t.TempDir(), "calls.pcap")
+	capture, err := top.Box.Capture("br0", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := testContext(t)
+	first, err := bridgetest.Dial(top.Client, bridgetest.ServerAddr, bridgetest.DialOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	calls, err := bridgetest.DialAtOnce(ctx, first, server, bridgetest.ServerAddr, bridgetest.DialOptions{
+		Pings: bridgetest.Pings{Count: 3}, Timeout: 2 * time.Second,
+	}, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alive := 0
+	for _, c := range calls {
+		if pinged, err := c.Pinged(ctx); err == nil && pinged.Answered == 3 {
+			alive++
+		}
+	}
+	if alive != 1 {
+		t.Errorf("%d calls carry pings, want the last one only", alive)
+	}
+	if err := capture.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	const request = 168 // octets of an Outgoing-Call-Request (RFC 2637, section 2.7)
+	longest := 0
+	for _, packet := range readCapture(t, path) {
+		if tcp := packet.Layer(layers.LayerTypeTCP); tcp != nil {
+			longest = max(longest, len(tcp.LayerPayload()))
+		}
+	}
+	if longest < 2*request {
+		t.Errorf("the longest segment has %d octets, want two requests in one", longest)
+	}
+}
+
+// TestSeveralServers makes sure that each of several servers is reached from
+// each of several clients.
+func TestSeveralServers(t *testing.T) {
+	top := bridged(t, bridgetest.InlineOption{Clients: 2, Servers: 2})
+	for _, client := range top.Clients {
+		for i := range top.Servers {
+			if _, err := client.Run(testContext(t), "ping", "-c", "1", bridgetest.ServerAddrAt(i)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -16,6 +16,8 @@ import (
 type Client struct {
 	process *Process
 	reports output
+	ns      *Namespace
+	manager string // the directory of its call manager's socket
 }
 
 // DialOptions are the options of Dial; the zero value is an ordinary call
@@ -26,10 +28,12 @@ type DialOptions struct {
 	EchoInterval time.Duration // of Echo-Requests on an idle control connection, whole seconds; default 60 s
 	Timeout      time.Duration // for PPP to come up; default 30 s
 	Args         []string      // more arguments for pptp
+	Beside       *Client       // whose control connection is to be used; it must be to the same server
 }
 
 // Dial starts a pptp in the namespace that calls the server; it does not wait
-// for the call, see Ready. Every Dial makes a control connection of its own.
+// for the call, see Ready. Every Dial makes a control connection of its own,
+// unless it is one beside another's call.
 func Dial(ns *Namespace, server string, o DialOptions) (*Client, error) {
 	c, err := dial(ns, server, o)
 	if err != nil {
@@ -58,8 +62,11 @@ func dial(ns *Namespace, server string, o DialOptions) (*Client, error) {
 	if o.EchoInterval > 0 {
 		args = append(args, "--idle-wait", strconv.Itoa(max(1, int(o.EchoInterval/time.Second))))
 	}
-	c := &Client{}
-	cmd := ns.privateCommand(random, stub, append(args, o.Args...)...)
+	c := &Client{ns: ns}
+	if c.manager, err = ns.lab.managerDir(o.Beside); err != nil {
+		return nil, err
+	}
+	cmd := ns.privateCommand(random, c.manager, stub, append(args, o.Args...)...)
 	cmd.Stdout = &c.reports
 	c.process, err = ns.StartCommand(cmd)
 	return c, err
@@ -78,6 +85,15 @@ func (l *Lab) randomFile(callID *uint16) (string, error) {
 	}
 	path := l.newFile("call-id")
 	return path, os.WriteFile(path, octets, 0o644)
+}
+
+// managerDir is where the call manager listens: of another's call, or a new one.
+func (l *Lab) managerDir(beside *Client) (string, error) {
+	if beside != nil {
+		return beside.manager, nil
+	}
+	dir := l.newFile("pptp-run")
+	return dir, os.Mkdir(dir, 0o755)
 }
 
 // Ready waits until PPP is up, so that both ends have sent GRE.

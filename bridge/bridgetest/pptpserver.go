@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -68,7 +67,7 @@ func startServer(ns *Namespace, o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.process, err = ns.StartCommand(ns.privateCommand("", program, "-f", "-c", base+".conf", "-s", "115200"))
+	s.process, err = ns.StartCommand(ns.privateCommand("", "", program, "-f", "-c", base+".conf", "-s", "115200"))
 	if err != nil {
 		return nil, err
 	}
@@ -139,12 +138,7 @@ func (s *Server) HangUp() error {
 
 // controlProcesses finds pptpd's children, one for each control connection.
 func (s *Server) controlProcesses() []int {
-	return slices.DeleteFunc(markedProcesses(s.ns.lab.id), func(pid int) bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		_, rest, found := strings.Cut(string(stat), "(pptpctrl) ")
-		fields := strings.Fields(rest) // state, parent, …
-		return err != nil || !found || len(fields) < 2 || fields[1] != strconv.Itoa(s.process.PID())
-	})
+	return slices.DeleteFunc(s.ns.lab.named("pptpctrl"), func(pid int) bool { return parent(pid) != s.process.PID() })
 }
 
 // Reports returns what the server's ends of the calls have said so far.

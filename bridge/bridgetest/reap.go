@@ -107,3 +107,22 @@ func waitPidfd(fd int) error {
 		}
 	}
 }
+
+// named finds the lab's processes of a program's name.
+func (l *Lab) named(name string) []int {
+	return slices.DeleteFunc(markedProcesses(l.id), func(pid int) bool {
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		return err != nil || string(bytes.TrimSpace(comm)) != name
+	})
+}
+
+// parent returns the ID of a process's parent, 0 if it is gone.
+func parent(pid int) (ppid int) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// State and parent follow the name, which may have any characters.
+	_, _ = fmt.Sscanf(string(stat[bytes.LastIndexByte(stat, ')')+1:]), "%s %d", new(string), &ppid)
+	return ppid
+}
