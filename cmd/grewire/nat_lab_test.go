@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -16,57 +15,46 @@ const natAddr = "10.77.0.200"
 const masquerade = "[nat]\nmode = \"masquerade\"\naddress = \"" + natAddr + "\"\n"
 
 // TestLabMasquerade takes three real clients, all with the same call ID, to a
-// real server behind one address.
+// real server behind one address. Both ends of each call ping the other.
 func TestLabMasquerade(t *testing.T) {
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, "")
 	b.configure(masquerade)
 	b.start()
-	if _, err := bridgetest.StartServer(b.top.Server); err != nil {
+	if _, err := bridgetest.StartServer(b.top.Server, bridgetest.ServerOptions{Pings: natPings}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	callID := uint16(0x1234)
-	var clients []*bridgetest.Client
-	for _, ns := range b.top.Clients {
-		c, err := bridgetest.Dial(ns, bridgetest.ServerAddr, bridgetest.DialOptions{
-			CallID: &callID, Pings: bridgetest.Pings{Count: 10, Sizes: []int{0, 56, 1372}, Interval: 20 * time.Millisecond},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		clients = append(clients, c)
-	}
-	for i, c := range clients {
-		report, err := c.Pinged(ctx)
-		if err != nil {
-			t.Fatalf("client %d: %v\n%s\nthe box said: %s", i, err, c.Log(), b.process.Output())
-		}
-		if report.Sent != 10 || report.Answered != 10 {
-			t.Errorf("client %d: %d pings, %d answered, want 10 of each", i, report.Sent, report.Answered)
-		}
+	clients := b.dialAll(b.top.Clients, bridgetest.ServerAddr, bridgetest.DialOptions{CallID: &callID, Pings: natPings})
+	if n := b.carry(ctx, clients); n != len(clients) {
+		t.Errorf("%d of %d calls carry pings both ways\nthe box said: %s", n, len(clients), b.said())
 	}
 	var calls []track.Call
 	b.ask(&calls, "calls")
 	b.checkCalls(calls, callID)
-	aliases := map[uint16]bool{}
-	for _, c := range calls {
-		if c.Alias == nil || c.Alias.Addr.String() != natAddr {
-			t.Fatalf("call %d has the alias %+v", c.ID, c.Alias)
-		}
-		aliases[c.Alias.CallID] = true
-	}
-	if len(aliases) != len(calls) {
-		t.Errorf("the calls have the aliases %v, want one each", aliases)
-	}
+	b.checkAliases(calls)
 	for _, c := range clients {
 		if _, err := c.Hangup(ctx); err != nil {
 			t.Error(err)
 		}
 	}
 	b.waitNoCalls(ctx)
-	var stats boxStats
-	b.ask(&stats, "stats")
-	fmt.Println(stats.Reasons)
 	b.stop()
+}
+
+// checkAliases makes sure that the WAN knows each of the calls by natAddr and an
+// ID of its own.
+func (b *labBox) checkAliases(calls []track.Call) {
+	b.t.Helper()
+	ids := map[uint16]bool{}
+	for _, c := range calls {
+		if c.Alias == nil || c.Alias.Addr.String() != natAddr {
+			b.t.Fatalf("call %d has the alias %+v", c.ID, c.Alias)
+		}
+		ids[c.Alias.CallID] = true
+	}
+	if len(ids) != len(calls) {
+		b.t.Errorf("the calls have the IDs %v on the WAN, want one each", ids)
+	}
 }
