@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -116,6 +117,9 @@ func (b *labBox) waitWritten(ctx context.Context) {
 	b.t.Helper()
 	inode := func() uint64 {
 		info, err := os.Stat(b.state)
+		if errors.Is(err, os.ErrNotExist) {
+			return 0
+		}
 		if err != nil {
 			b.t.Fatal(err)
 		}
