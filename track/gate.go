@@ -272,6 +272,8 @@ func (l *Lane) unread(c *connection, f *Frame) bool {
 	switch {
 	case p.PayloadLength() == 0:
 		return false
+	case c.stale() && saysNoID(l.side, f.Data[p.Payload:p.End]):
+		return false
 	case l.side == WAN:
 		return d.State() == stream.Reading && ahead && outOfWindow
 	}

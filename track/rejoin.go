@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/stream"
 	"github.com/grewire/grewire/track/wire"
 )
@@ -77,6 +78,22 @@ func (l *Lane) overtake(c *connection, f *Frame) bool {
 	}
 	f.decide(Forward, ReasonControlOutOfWindow)
 	return false
+}
+
+// saysNoID reports whether octets are whole messages without an ID that might have
+// to change. They may leave a stale connection unread, and have to: where the
+// other end is will only be known from how it answers an Echo-Request.
+func saysNoID(from Side, octets []byte) bool {
+	for len(octets) > 0 {
+		v := pptp.View(octets)
+		_, named := idField(from, v)
+		if named || v.MessageType() != pptp.ControlMessage || v.Magic() != pptp.MagicCookie ||
+			!v.Complete() || int(v.Length()) != pptp.FixedLength(v.ControlType()) {
+			return false
+		}
+		octets = octets[v.Length():]
+	}
+	return true
 }
 
 // near reports whether sequence numbers are no further apart than what a control
