@@ -19,7 +19,7 @@
 //     the kernel's TCP, and ask for calls (package control). What lets only
 //     negotiated GRE pass lets that of these calls pass.
 //  2. A frame of every call crosses both ways, at a low rate. If one does not,
-//     nothing is measured (Rig.Warm).
+//     nothing is measured (Rig.Dial).
 //  3. A Trial sends frames of the calls for a while (package load), at a rate or
 //     as fast as possible, waits until no more come, and says how many were sent,
 //     received, lost and wrong. What is wrong, and what of a frame is checked, says

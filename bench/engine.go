@@ -64,7 +64,7 @@ type engine struct {
 
 func newEngine(calls, size int) (*engine, error) {
 	o := track.DefaultOptions()
-	o.Seed = 1
+	o.Seed, o.Limits.CallsPerHost = 1, o.Limits.Calls // there is one server
 	e := &engine{engine: bridge.NewEngine(o, func(track.Event) {}), batch: make([]track.Frame, bridge.BatchSize), now: track.Time(time.Now().UnixNano())}
 	for side := range e.lanes {
 		e.lanes[side] = e.engine.Lane(track.Side(side))

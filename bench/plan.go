@@ -96,6 +96,9 @@ func (s Scenario) String() string {
 	if load := s.Load(); load != "" {
 		text += ", " + load
 	}
+	if s.Lasting > 0 {
+		text += ", " + s.Lasting.String()
+	}
 	return text
 }
 
@@ -112,7 +115,7 @@ func (s Scenario) Load() string {
 
 // circumstances are what a load in shares refers to: all but test and load.
 func (s Scenario) circumstances() string {
-	s.Test, s.Rate, s.Share = Throughput, 0, 0
+	s.Test, s.Rate, s.Share, s.Lasting = Throughput, 0, 0, 0
 	return s.String()
 }
 

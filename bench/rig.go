@@ -56,11 +56,8 @@ func (r *Rig) open() (err error) {
 	if r.paths[toLAN], err = load.Open(wan, lan); err != nil {
 		return err
 	}
-	return r.Site.WAN.Namespace.Do(func() error {
-		listener, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: r.Site.WAN.Addr.AsSlice(), Port: control.Port})
-		if err == nil {
-			r.server = control.Serve(listener)
-		}
+	return r.Site.WAN.Namespace.Do(func() (err error) {
+		r.server, err = control.Listen(r.Site.WAN.Addr)
 		return err
 	})
 }
@@ -90,34 +87,48 @@ const callsPerHost = 500
 func (r *Rig) Calls() int { return len(r.calls) }
 
 // Dial sets up calls until there are n, in order: the last one is the device's
-// newest. Those that are there stay.
+// newest. Those that are there stay. A frame of every new call crosses both ways,
+// which shows that the device lets all of them pass, and makes whatever it keeps
+// of a call; the kernel's helper has room for a few thousand calls without.
 func (r *Rig) Dial(ctx context.Context, n int) error {
 	hosts := func(calls int) int { return (calls + callsPerHost - 1) / callsPerHost }
 	if err := r.Site.AddClients(hosts(len(r.calls)), hosts(n)); err != nil {
 		return err
 	}
-	for len(r.calls) < n {
-		if err := ctx.Err(); err != nil {
+	for old := len(r.calls); old < n; old = len(r.calls) {
+		for len(r.calls) < min(n, old+callsPerHost) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := r.dialOne(n); err != nil {
+				return fmt.Errorf("%s: call %d of %d: %w", r.Site.Device.Name, len(r.calls)+1, n, err)
+			}
+		}
+		if err := r.setFlows(); err != nil {
 			return err
 		}
-		if err := r.dialOne(n); err != nil {
-			return fmt.Errorf("%s: call %d of %d: %w", r.Site.Device.Name, len(r.calls)+1, n, err)
+		if err := r.warm(ctx, old); err != nil {
+			return fmt.Errorf("%s: %w", r.Site.Device.Name, err)
 		}
 	}
-	return r.setFlows()
+	return nil
 }
 
 // dialOne opens a connection with as many calls as one may have.
 func (r *Rig) dialOne(n int) error {
 	host, index := len(r.calls)/callsPerHost, len(r.calls)%callsPerHost
+	each := r.each
+	if n > manyCalls && !r.Site.Device.OneCallEach {
+		each = max(each, eachOfMany)
+	}
 	var ids []uint16
-	for len(ids) < min(r.each, n-len(r.calls), callsPerHost-index) {
+	for len(ids) < min(each, n-len(r.calls), callsPerHost-index) {
 		ids = append(ids, uint16(index+len(ids)+1))
 	}
 	var c *control.Client
 	err := r.Site.LAN.Namespace.Do(func() (err error) {
 		local := &net.TCPAddr{IP: dut.ClientAddr(host).AsSlice()}
-		c, err = control.Dial(&net.Dialer{LocalAddr: local, Timeout: dialWait}, r.Site.WAN.Addr)
+		c, err = control.Dial(local, r.Site.WAN.Addr)
 		return err
 	})
 	if err != nil {
@@ -129,8 +140,12 @@ func (r *Rig) dialOne(n int) error {
 	return err
 }
 
-// dialWait is how long a TCP connection may take.
-const dialWait = 10 * time.Second
+// With more than manyCalls in all a connection carries at least eachOfMany calls:
+// two sockets for each call would be more than a process may have.
+const (
+	manyCalls  = 8192
+	eachOfMany = 100
+)
 
 // setFlows tells the paths of the calls.
 func (r *Rig) setFlows() error {
@@ -154,43 +169,41 @@ func flow(from, to netip.Addr, id uint16) load.Flow {
 // warmRate is what any device carries, in frames a second.
 const warmRate = 10_000
 
-// Warm sends a frame of every call both ways, and again of those it has to,
-// until each has crossed: that shows that the device lets all of them pass, and
-// has whatever it keeps of a call made.
-func (r *Rig) Warm(ctx context.Context) error {
+// warm sends a frame of every call from the first-th on, both ways, until each has
+// crossed.
+func (r *Rig) warm(ctx context.Context, first int) error {
 	const attempts = 3
+	n := len(r.calls) - first
 	for way, p := range r.paths {
 		if err := p.SetSizes([]int{load.MinSize}); err != nil {
 			return err
 		}
 		var c load.Counts
 		for range attempts {
-			sent, err := r.send(ctx, p, load.Load{Sender: load.Packet, Rate: warmRate, Lasting: time.Hour, Limit: uint64(len(r.calls)), Count: len(r.calls), CPU: r.senderCPU(way)})
+			if err := p.Begin(); err != nil {
+				return err
+			}
+			sent, err := p.Send(ctx, load.Load{
+				Sender: load.Packet, Rate: warmRate, Lasting: time.Hour, Limit: uint64(n), First: first, Count: n, CPU: r.senderCPU(way),
+			})
 			if err != nil {
 				return err
 			}
 			if c, err = settle(p, sent.Frames); err != nil {
 				return err
 			}
-			if c.Received == sent.Frames && c.Wrong() == 0 {
+			if c.Received == uint64(n) && c.Wrong() == 0 {
 				break
 			}
 		}
-		if c.Received != uint64(len(r.calls)) || c.Wrong() > 0 {
-			return fmt.Errorf("%s: %d of %d calls passed %s: %+v", r.Site.Device.Name, c.Received, len(r.calls), wayNames[way], c)
+		if c.Received != uint64(n) || c.Wrong() > 0 {
+			return fmt.Errorf("frames of %d calls were sent %s, %d came, %d of them wrong", n, wayNames[way], c.Received, c.Wrong())
 		}
 	}
 	return nil
 }
 
 var wayNames = [2]string{"to the WAN", "to the LAN"}
-
-func (r *Rig) send(ctx context.Context, p *load.Path, l load.Load) (load.Sent, error) {
-	if err := p.Begin(); err != nil {
-		return load.Sent{}, err
-	}
-	return p.Send(ctx, l)
-}
 
 // senderCPU is where the sender of a direction runs: the last CPU for the first,
 // since devices that choose begin with the first.

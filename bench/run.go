@@ -143,9 +143,6 @@ func (r *runner) dial(ctx context.Context, calls int, level []Scenario) {
 		}
 		r.note(fmt.Sprintf("%s: setting up %d calls", rig.Site.Device.Name, calls))
 		err := rig.Dial(ctx, calls)
-		if err == nil {
-			err = rig.Warm(ctx)
-		}
 		if err == nil || ctx.Err() != nil {
 			return false
 		}

@@ -30,6 +30,9 @@ type Found struct {
 // maxTrials bounds a search, whatever its tolerance.
 const maxTrials = 40
 
+// senderFails is the share of a rate that a sender is to reach at least.
+const senderFails = 0.9
+
 // Throughput searches the highest rate with no more loss than allowed. try runs a
 // trial at a rate, 0 for as fast as possible, which is where it begins.
 func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, error)) (f Found, err error) {
@@ -58,10 +61,14 @@ func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, e
 		if err != nil {
 			return f, err
 		}
-		if pass {
-			low, f.Trial = next, t
-		} else {
+		switch {
+		case !pass:
 			high = next
+		case t.Offered < senderFails*next:
+			f.Trial, f.Limited = t, true
+			return f, nil
+		default:
+			low, f.Trial = next, t
 		}
 		next = s.next(low, high)
 	}

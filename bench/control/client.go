@@ -26,9 +26,11 @@ type Client struct {
 	server netip.Addr
 }
 
-// Dial opens a control connection by a dialer's address. It must run where that
-// address is (a network namespace belongs to the thread).
-func Dial(d *net.Dialer, server netip.Addr) (*Client, error) {
+// Dial opens a control connection from one address to another. It must run where
+// the first is (a network namespace belongs to the thread).
+func Dial(from *net.TCPAddr, server netip.Addr) (*Client, error) {
+	// Keep-alive probes of thousands of connections would be traffic of their own.
+	d := net.Dialer{LocalAddr: from, Timeout: patience, KeepAlive: -1}
 	conn, err := d.Dial("tcp4", netip.AddrPortFrom(server, Port).String())
 	if err != nil {
 		return nil, err
@@ -104,22 +106,6 @@ func (c *Client) callSome(ids []uint16) (calls []Call, err error) {
 		calls = append(calls, Call{PNS: local, PAC: c.server, PNSID: id, PACID: reply.CallID})
 	}
 	return calls, nil
-}
-
-// Echo asks whether the other end is there, which keeps a connection's entries
-// in the tables of whatever is between them.
-func (c *Client) Echo(identifier uint32) error {
-	if err := c.ask(&pptp.EchoRequestMessage{Identifier: identifier}); err != nil {
-		return err
-	}
-	m, err := read(c.in)
-	if err != nil {
-		return err
-	}
-	if reply, ok := m.(*pptp.EchoReplyMessage); !ok || reply.Identifier != identifier {
-		return fmt.Errorf("echo answered by %s", m)
-	}
-	return nil
 }
 
 // Close resets the connection: thousands of them are not to linger.

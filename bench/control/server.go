@@ -2,10 +2,11 @@ package control
 
 import (
 	"bufio"
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -32,11 +33,17 @@ type Server struct {
 	conns map[net.Conn]bool
 }
 
-// Serve answers the connections of a listener until Close.
-func Serve(l net.Listener) *Server {
+// Listen answers the connections to an address until Close. It must be called
+// where that address is (a network namespace belongs to the thread).
+func Listen(addr netip.Addr) (*Server, error) {
+	config := net.ListenConfig{KeepAlive: -1} // see Dial
+	l, err := config.Listen(context.Background(), "tcp4", netip.AddrPortFrom(addr, Port).String())
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{listener: l, conns: make(map[net.Conn]bool)}
 	s.done.Go(s.accept)
-	return s
+	return s, nil
 }
 
 func (s *Server) accept() {
@@ -106,9 +113,6 @@ func (s *Server) Close() error {
 func read(in *bufio.Reader) (pptp.Message, error) {
 	header, err := in.Peek(pptp.HeaderLength)
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.EOF
-		}
 		return nil, err
 	}
 	message := make([]byte, max(pptp.HeaderLength, int(pptp.View(header).Length())))

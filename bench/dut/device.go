@@ -66,8 +66,11 @@ func HelperRPS() Device {
 	return d
 }
 
+// oneServer lets all calls be with one server, as they are here.
+const oneServer = "[limits]\ncalls_per_host = 65536\nconnections_per_host = 16384\n"
+
 // Grewire is the box with what a configuration says beside NICs and files; keys
-// are lines of the table [bridge], tables any others.
+// are lines of the table [bridge], tables any others but [limits].
 func Grewire(name, binary, keys, tables string) Device {
 	return Device{Name: name, About: "grewire run, " + keys, start: func(s *Site) error { return s.grewire(binary, keys, tables) }}
 }
@@ -132,8 +135,8 @@ func (s *Site) steer() error {
 func (s *Site) grewire(binary, keys, tables string) error {
 	dir := s.lab.Dir()
 	path := filepath.Join(dir, "grewire.toml")
-	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n%s\n[status]\nsocket = %q\nstate = %q\n[log]\nformat = \"text\"\n%s\n",
-		bridgetest.LANNIC, bridgetest.WANNIC, keys, filepath.Join(dir, "grewire.sock"), filepath.Join(dir, "state", "calls"), tables)
+	text := fmt.Sprintf("[bridge]\nlan = %q\nwan = %q\n%s\n[status]\nsocket = %q\nstate = %q\n[log]\nformat = \"text\"\n%s%s\n",
+		bridgetest.LANNIC, bridgetest.WANNIC, keys, filepath.Join(dir, "grewire.sock"), filepath.Join(dir, "state", "calls"), oneServer, tables)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}

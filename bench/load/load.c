@@ -240,28 +240,23 @@ static __always_inline bool header_is_good(const struct frame *f, __u32 len)
  * every changed bit, and all that was lost, but not what changed its place. */
 static __always_inline bool payload_is_good(struct __sk_buff *skb, __u32 len, __u16 want)
 {
-	__u32 zero = 0, at = FIRST;
+	__u32 zero = 0, whole = (len - FIRST) / CHUNK, rest = (len - FIRST) % CHUNK;
 	struct scratch *s = bpf_map_lookup_elem(&bench_scratch, &zero);
+	__s64 sum = 0;
 	if (!s)
 		return false;
-	__s64 sum = 0;
-	for (int i = 0; i < MAX_FRAME / CHUNK && at < len; i++) {
-		__u32 n = len - at;
-		if (n >= CHUNK) {
-			n = CHUNK;
-			if (bpf_skb_load_bytes(skb, at, s->octets, CHUNK))
-				return false;
-			sum = bpf_csum_diff(0, 0, (__be32 *)s->octets, CHUNK, sum);
-		} else {
-			n &= CHUNK - 1;
-			if (n == 0 || bpf_skb_load_bytes(skb, at, s->octets, n))
-				return false;
-			__builtin_memset(&s->octets[n], 0, 4);
-			sum = bpf_csum_diff(0, 0, (__be32 *)s->octets, (n + 3) & ~3 & (CHUNK + 7), sum);
-		}
-		at += n;
+	for (__u32 i = 0; i < MAX_FRAME / CHUNK && i < whole; i++) {
+		if (bpf_skb_load_bytes(skb, FIRST + i * CHUNK, s->octets, CHUNK))
+			return false;
+		sum = bpf_csum_diff(0, 0, (__be32 *)s->octets, CHUNK, sum);
 	}
-	return at == len && fold(sum) == want;
+	if (rest) {
+		if (bpf_skb_load_bytes(skb, FIRST + whole * CHUNK, s->octets, rest))
+			return false;
+		__builtin_memset(&s->octets[rest], 0, 4); /* bpf_csum_diff takes words */
+		sum = bpf_csum_diff(0, 0, (__be32 *)s->octets, (rest + 3) & ~3, sum);
+	}
+	return fold(sum) == want;
 }
 
 /* call_is_good compares addresses and call ID with the call's, or learns them. */

@@ -153,7 +153,8 @@ const (
 	// late is how far a sender may be behind before it lets frames out rather
 	// than send them in a burst, as in load.c.
 	late = time.Millisecond
-	// together is how much time the frames of a batch may be of.
+	// together is how much time the frames of a batch may be of. Timed ones are
+	// sent one by one.
 	together = 20 * time.Microsecond
 	// nap is the shortest wait in which the sender sleeps.
 	nap = 60 * time.Microsecond
@@ -164,6 +165,9 @@ func newPace(l *Load) *pace {
 	if l.Rate > 0 {
 		p.gap = float64(time.Second) / l.Rate
 		p.batch = max(1, min(packetBatch, int(float64(together)/p.gap)))
+	}
+	if l.Timed {
+		p.batch = 1
 	}
 	p.began, p.offset = time.Now(), monotonic()
 	return p

@@ -79,38 +79,35 @@ func (p *Path) Send(ctx context.Context, l Load) (sent Sent, err error) {
 	if l.Limit == 0 {
 		l.Limit = 1 << 62
 	}
-	err = p.from.Do(func() (err error) {
-		undo, err := pinned(l.CPU)
-		if err != nil {
-			return err
-		}
-		defer undo()
-		if l.Sender == XDP {
-			sent, err = p.sendXDP(ctx, &l)
-		} else {
-			sent, err = p.sendPacket(ctx, &l)
-		}
-		return err
-	})
+	if l.Sender == XDP {
+		sent, err = p.sendXDP(ctx, &l)
+	} else {
+		err = p.from.Do(func() error {
+			return onCPU(l.CPU, func() (err error) {
+				sent, err = p.sendPacket(ctx, &l)
+				return err
+			})
+		})
+	}
 	if err != nil {
 		return sent, fmt.Errorf("send from %s: %w", p.from.NIC, err)
 	}
 	return sent, nil
 }
 
-// pinned keeps the calling thread on a CPU; timers of ordinary threads may be 50
-// us late, its own are not.
-func pinned(cpu int) (undo func(), err error) {
+// onCPU calls f on a CPU. Timers of ordinary threads may be 50 us late; those of
+// this one are not meanwhile.
+func onCPU(cpu int, f func() error) error {
 	runtime.LockOSThread()
 	var before, one unix.CPUSet
 	one.Set(cpu)
-	err = errors.Join(unix.SchedGetaffinity(0, &before), unix.SchedSetaffinity(0, &one), unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0))
+	err := errors.Join(unix.SchedGetaffinity(0, &before), unix.SchedSetaffinity(0, &one), unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0))
 	if err != nil {
-		return nil, fmt.Errorf("keep the sender on CPU %d: %w", cpu, err)
+		return fmt.Errorf("keep the sender on CPU %d: %w", cpu, err)
 	}
-	return func() {
-		if errors.Join(unix.SchedSetaffinity(0, &before), unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0)) == nil {
-			runtime.UnlockOSThread()
-		} // else the thread ends with the goroutine
-	}, nil
+	err = f()
+	if errors.Join(unix.SchedSetaffinity(0, &before), unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0)) == nil {
+		runtime.UnlockOSThread()
+	} // else the thread ends with the goroutine
+	return err
 }
