@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/grewire/grewire/bench/dut"
@@ -53,6 +52,22 @@ func ParseSizes(text string) (Sizes, error) {
 	return Sizes{text, []int{n}}, nil
 }
 
+// String is the size with its unit; a mix has none.
+func (s Sizes) String() string {
+	if len(s.Octets) == 1 {
+		return s.Name + " B"
+	}
+	return s.Name
+}
+
+// CountCalls is "1 call", "2 calls".
+func CountCalls(n int) string {
+	if n == 1 {
+		return "1 call"
+	}
+	return fmt.Sprintf("%d calls", n)
+}
+
 // Mean is the mean size in octets.
 func (s Sizes) Mean() float64 {
 	sum := 0
@@ -83,10 +98,8 @@ type Scenario struct {
 
 // String says it in a line.
 func (s Scenario) String() string {
-	text := fmt.Sprintf("%s, %s B, %d calls", s.Test, s.Sizes.Name, s.Calls)
-	if s.Calls == 1 {
-		text = strings.TrimSuffix(text, "s")
-	} else if s.Traffic != AllCalls {
+	text := fmt.Sprintf("%s, %s, %s", s.Test, s.Sizes, CountCalls(s.Calls))
+	if s.Calls > 1 && s.Traffic != AllCalls {
 		text += " (" + string(s.Traffic) + ")"
 	}
 	text += ", " + string(s.Sender) + " sender"

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/grewire/grewire/bench/control"
 	"github.com/grewire/grewire/bench/dut"
 	"github.com/grewire/grewire/bench/load"
@@ -34,8 +36,11 @@ const (
 // NewRig makes a rig of a site, which goes with it. A control connection carries
 // up to callsEach calls.
 func NewRig(site *dut.Site, callsEach int) (*Rig, error) {
-	if site.Device.OneCallEach {
+	switch {
+	case site.Device.OneCallEach:
 		callsEach = 1
+	case site.Device.Blind:
+		callsEach = callsPerHost
 	}
 	r := &Rig{Site: site, each: max(1, callsEach)}
 	if err := r.open(); err != nil {
@@ -44,7 +49,26 @@ func NewRig(site *dut.Site, callsEach int) (*Rig, error) {
 	return r, nil
 }
 
+// sockets is how many the calls of some devices may need, two for each connection.
+const sockets = 1 << 18
+
+// allowSockets lets this process have that many files, or as many as it may.
+func allowSockets() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Cur >= sockets {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: sockets, Max: max(sockets, limit.Max)}); err == nil {
+		return nil
+	}
+	limit.Cur = limit.Max
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+}
+
 func (r *Rig) open() (err error) {
+	if err := allowSockets(); err != nil {
+		return fmt.Errorf("limit of open files: %w", err)
+	}
 	if r.cpus, err = allowedCPUs(); err != nil {
 		return err
 	}
@@ -100,7 +124,7 @@ func (r *Rig) Dial(ctx context.Context, n int) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := r.dialOne(n); err != nil {
+			if err := errors.Join(r.dialOne(n), r.server.Err()); err != nil {
 				return fmt.Errorf("%s: call %d of %d: %w", r.Site.Device.Name, len(r.calls)+1, n, err)
 			}
 		}

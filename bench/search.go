@@ -30,8 +30,17 @@ type Found struct {
 // maxTrials bounds a search, whatever its tolerance.
 const maxTrials = 40
 
-// senderFails is the share of a rate that a sender is to reach at least.
-const senderFails = 0.9
+// senderFails is the share of a rate that a sender is to reach at least: if it does
+// not, nothing is known of that rate.
+const senderFails = 0.95
+
+// better is the trial with the higher rate.
+func better(a, b Trial) Trial {
+	if a.Rate > b.Rate {
+		return a
+	}
+	return b
+}
 
 // Throughput searches the highest rate with no more loss than allowed. try runs a
 // trial at a rate, 0 for as fast as possible, which is where it begins.
@@ -61,14 +70,11 @@ func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, e
 		if err != nil {
 			return f, err
 		}
-		switch {
-		case !pass:
+		if pass {
+			low, f.Trial = max(low, min(next, t.Offered)), better(f.Trial, t)
+		}
+		if !pass || t.Offered < senderFails*next {
 			high = next
-		case t.Offered < senderFails*next:
-			f.Trial, f.Limited = t, true
-			return f, nil
-		default:
-			low, f.Trial = next, t
 		}
 		next = s.next(low, high)
 	}

@@ -31,6 +31,14 @@ type Server struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
+	err   error // why no more are accepted
+}
+
+// Err says why the server accepts no more connections; nil while it does.
+func (s *Server) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
 }
 
 // Listen answers the connections to an address until Close. It must be called
@@ -50,6 +58,9 @@ func (s *Server) accept() {
 	for {
 		conn, err := s.listener.Accept()
 		if err != nil {
+			s.mu.Lock()
+			s.err = err
+			s.mu.Unlock()
 			return
 		}
 		s.mu.Lock()

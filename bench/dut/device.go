@@ -24,6 +24,8 @@ type Device struct {
 	MaxCalls int
 	// OneCallEach: it follows one call per control connection.
 	OneCallEach bool
+	// Blind: it does not look at control connections, of which few are enough then.
+	Blind bool
 	// Translates: addresses and call IDs differ behind it.
 	Translates bool
 
@@ -38,7 +40,7 @@ const (
 
 // Bridge is a Linux bridge and nothing else.
 func Bridge() Device {
-	return Device{Name: NameBridge, About: "Linux bridge", start: (*Site).bridge}
+	return Device{Name: NameBridge, About: "Linux bridge", Blind: true, start: (*Site).bridge}
 }
 
 // helperCalls is a bound on what anybody would wait for: every frame walks a
@@ -77,7 +79,7 @@ func Grewire(name, binary, keys, tables string) Device {
 
 // TCPBridge is tcpbridge of Tcpreplay: a user-space bridge over libpcap.
 func TCPBridge() Device {
-	return Device{Name: "tcpbridge", About: "tcpbridge (Tcpreplay)", start: func(s *Site) error {
+	return Device{Name: "tcpbridge", About: "tcpbridge (Tcpreplay)", Blind: true, start: func(s *Site) error {
 		return s.run("", "tcpbridge", "-i", bridgetest.LANNIC, "-I", bridgetest.WANNIC)
 	}}
 }

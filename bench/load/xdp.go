@@ -40,7 +40,9 @@ func (p *Path) sendXDP(ctx context.Context, l *Load) (sent Sent, err error) {
 	}
 	ended := make(chan error)
 	for range xdpThreads {
-		go func() { ended <- p.from.Do(func() error { return onCPU(l.CPU, func() error { return p.runXDP(ctx, l) }) }) }()
+		go func() {
+			ended <- p.from.Do(func() error { return onCPU(l.CPU, func() error { return p.runXDP(ctx, l) }) })
+		}()
 	}
 	for range xdpThreads {
 		err = errors.Join(err, <-ended)

@@ -30,8 +30,10 @@ type line struct {
 }
 
 const (
-	plotWidth  = 16 * vg.Centimeter
-	plotHeight = 10 * vg.Centimeter
+	plotWidth   = 18 * vg.Centimeter
+	plotHeight  = 9 * vg.Centimeter
+	legendWidth = 4 * vg.Centimeter // at the right of the plot
+	margin      = 5 * vg.Millimeter
 )
 
 // palette tells devices apart, also for those who do not see all colours (Okabe
@@ -46,16 +48,20 @@ var palette = []color.Color{
 func (f *figure) svg(order []string) (string, error) {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = f.title, f.x, f.y
-	p.Legend.Top, p.Legend.Padding = true, vg.Millimeter
+	p.Title.TextStyle.Font.Size, p.Title.Padding = vg.Points(11), vg.Millimeter
+	legend := plot.NewLegend()
+	legend.Top, legend.Left, legend.Padding = true, true, vg.Millimeter
 	p.Add(plotter.NewGrid())
 	for _, l := range f.lines {
-		if err := f.add(p, l, place(order, l.device)); err != nil {
+		if err := f.add(p, &legend, l, place(order, l.device)); err != nil {
 			return "", err
 		}
 	}
 	f.scale(p)
 	canvas := vgsvg.New(plotWidth, plotHeight)
-	p.Draw(draw.New(canvas))
+	whole := draw.New(canvas)
+	p.Draw(draw.Crop(whole, 0, -legendWidth-margin, 0, -margin/2))
+	legend.Draw(draw.Crop(whole, plotWidth-legendWidth, 0, 0, -2*margin))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return "", fmt.Errorf("draw %q: %w", f.title, err)
@@ -65,7 +71,7 @@ func (f *figure) svg(order []string) (string, error) {
 	return "<svg" + body, nil
 }
 
-func (f *figure) add(p *plot.Plot, l line, index int) error {
+func (f *figure) add(p *plot.Plot, legend *plot.Legend, l line, index int) error {
 	lines, points, err := plotter.NewLinePoints(l.points)
 	if err != nil {
 		return fmt.Errorf("draw %q: %w", f.title, err)
@@ -73,14 +79,14 @@ func (f *figure) add(p *plot.Plot, l line, index int) error {
 	c := palette[index%len(palette)]
 	lines.Color, points.Color = c, c
 	lines.Width = vg.Points(1.5)
-	points.Shape, points.Radius = plotutilShape(index), vg.Points(2.5)
+	points.Shape, points.Radius = shape(index), vg.Points(2.5)
 	p.Add(lines, points)
-	p.Legend.Add(l.device, lines, points)
+	legend.Add(l.device, lines, points)
 	return nil
 }
 
-// plotutilShape tells devices apart where colours do not.
-func plotutilShape(index int) draw.GlyphDrawer {
+// shape tells devices apart where colours do not.
+func shape(index int) draw.GlyphDrawer {
 	shapes := []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}, draw.CrossGlyph{}, draw.PlusGlyph{}, draw.RingGlyph{}, draw.PyramidGlyph{}}
 	return shapes[index%len(shapes)]
 }
@@ -109,15 +115,15 @@ func (f *figure) scale(p *plot.Plot) {
 		return
 	}
 	p.Y.Min = 0
-	p.Y.Max *= 1.25 // room for the legend
+	p.Y.Max *= 1.05
 }
 
 // figures are all plots that the results have points for.
 func figures(r *bench.Results) (all []*figure) {
-	all = append(all, against(r, "Rate without loss against calls", "calls", callsOf, bench.Throughput)...)
-	all = append(all, against(r, "Rate without loss against frame size", "octets", sizeOf, bench.Throughput)...)
-	all = append(all, against(r, "Rate under overload against calls", "calls", callsOf, bench.Flood)...)
-	all = append(all, against(r, "Loss against load", "load, kframes/s", nil, bench.Loss)...)
+	all = append(all, against(r, "Without loss, by calls", "calls", callsOf, bench.Throughput)...)
+	all = append(all, against(r, "Without loss, by size", "octets", sizeOf, bench.Throughput)...)
+	all = append(all, against(r, "Under overload, by calls", "calls", callsOf, bench.Flood)...)
+	all = append(all, against(r, "Loss by load", "load, kframes/s", nil, bench.Loss)...)
 	for _, s := range r.Scenarios() {
 		if s.Test == bench.Latency {
 			all = append(all, percentiles(r, s))
@@ -194,10 +200,10 @@ func main(r *bench.Results, s bench.Scenario, device string) float64 {
 func restName(s bench.Scenario) string {
 	var parts []string
 	if s.Calls > 0 {
-		parts = append(parts, fmt.Sprintf("%d calls", s.Calls))
+		parts = append(parts, bench.CountCalls(s.Calls))
 	}
 	if s.Sizes.Name != "" {
-		parts = append(parts, s.Sizes.Name+" B")
+		parts = append(parts, s.Sizes.String())
 	}
 	if s.Traffic != bench.AllCalls {
 		parts = append(parts, "traffic in the "+string(s.Traffic)+" call")
