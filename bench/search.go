@@ -45,15 +45,19 @@ func better(a, b Trial) Trial {
 // Throughput searches the highest rate with no more loss than allowed. try runs a
 // trial at a rate, 0 for as fast as possible, which is where it begins.
 func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, error)) (f Found, err error) {
-	attempt := func(rate float64) (t Trial, pass bool, err error) {
-		for n := 0; n <= s.Again && !pass; n++ {
-			if t, err = try(rate); err != nil || ctx.Err() != nil {
-				return t, false, err
+	// attempt tries a rate until it passes and the sender has reached it.
+	attempt := func(rate float64) (best Trial, pass, reached bool, err error) {
+		for n := 0; n <= s.Again && !reached; n++ {
+			t, err := try(rate)
+			if err != nil || ctx.Err() != nil {
+				return t, false, false, err
 			}
 			f.Trials++
-			pass = t.Received > 0 && t.Loss() <= s.Loss
+			if t.Received > 0 && t.Loss() <= s.Loss {
+				best, pass, reached = better(best, t), true, t.Offered >= senderFails*rate
+			}
 		}
-		return t, pass, nil
+		return best, pass, reached, nil
 	}
 	t, err := try(0)
 	f.Trials++
@@ -66,14 +70,14 @@ func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, e
 	}
 	low, high := 0.0, t.Offered
 	for next := min(t.Rate, 0.95*high); high-low > s.Tolerance*high && f.Trials < maxTrials && ctx.Err() == nil; {
-		t, pass, err := attempt(next)
+		t, pass, reached, err := attempt(next)
 		if err != nil {
 			return f, err
 		}
 		if pass {
 			low, f.Trial = max(low, min(next, t.Offered)), better(f.Trial, t)
 		}
-		if !pass || t.Offered < senderFails*next {
+		if !reached {
 			high = next
 		}
 		next = s.next(low, high)

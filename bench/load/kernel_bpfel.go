@@ -40,21 +40,22 @@ type kernelFlow struct {
 }
 
 type kernelPace struct {
-	_        structs.HostLayout
-	Gap      uint64
-	Start    uint64
-	Deadline uint64
-	Limit    uint64
-	Sent     uint64
-	Octets   uint64
-	Slipped  uint64
-	Nic      uint32
-	First    uint32
-	Count    uint32
-	Turn     uint32
-	Timed    uint32
-	Over     uint32
-	Padding  [6]uint64
+	_       structs.HostLayout
+	Gap     uint64
+	Start   uint64
+	Lasting uint64
+	Limit   uint64
+	Sent    uint64
+	Octets  uint64
+	Slipped uint64
+	Nic     uint32
+	First   uint32
+	Count   uint32
+	Turn    uint32
+	Timed   uint32
+	Over    uint32
+	Until   uint64
+	Padding [5]uint64
 }
 
 type kernelRecord struct {

@@ -126,8 +126,8 @@ volatile __u32 translated; /* addresses and IDs are learnt, not known */
  * is not to wait for the cache line. */
 struct pace {
 	__u64 gap;      /* ns from frame to frame, times 1024; 0: as fast as possible */
-	__u64 start;    /* when the first is due */
-	__u64 deadline; /* when the last has left */
+	__u64 start;    /* when the first was due; 0: none was yet */
+	__u64 lasting;  /* how long after that frames leave, ns */
 	__u64 limit;    /* how many leave at most */
 	__u64 sent, octets;
 	__u64 slipped;  /* ns that frames were let out because the sender was late */
@@ -136,7 +136,8 @@ struct pace {
 	__u32 turn;
 	__u32 timed;    /* frames bear the time */
 	__u32 over;     /* there will be no more */
-	__u64 padding[6];
+	__u64 until;    /* when the last leaves */
+	__u64 padding[5];
 };
 volatile struct pace sender __attribute__((aligned(128)));
 
@@ -152,7 +153,11 @@ static __always_inline bool is_due(__u64 *now)
 	if (!sender.gap && !sender.timed && (sender.sent & 63))
 		return true;
 	*now = bpf_ktime_get_ns();
-	if (*now >= sender.deadline) {
+	if (!sender.start) {
+		sender.start = *now;
+		sender.until = *now + sender.lasting;
+	}
+	if (*now >= sender.until) {
 		sender.over = 1;
 		return false;
 	}
