@@ -126,12 +126,14 @@ func (t *Tracker) move(c *connection, r ref, list callList) {
 }
 
 // findPending returns the call of c that the party belongs to and that is not
-// yet agreed, or 0: the oldest of those that got no ID, which answers come for in
-// order.
+// yet agreed, or 0: of several the latest, but of those that got no ID the
+// first, since answers come in order.
 func (t *Tracker) findPending(c *connection, p *party) (found ref) {
 	for r := c.lists[pending]; r != 0; r = t.calls.at(r).next {
-		if p.is(t.calls.at(r)) {
-			found = r
+		if k := t.calls.at(r); p.is(k) {
+			if found = r; !k.refused {
+				break
+			}
 		}
 	}
 	return found
