@@ -92,7 +92,7 @@ type Memory struct {
 func (o Options) Memory(mtu int) Memory {
 	o = o.withDefaults()
 	m := Memory{
-		Receive: 2 * o.ReceiveBuffer, Send: 2 * o.SendBuffer, // see socket(7), SO_RCVBUF
+		Receive: 2 * o.ReceiveBuffer, Send: 2 * 2 * o.SendBuffer, // see socket(7), SO_RCVBUF; two sockets send
 		Frames: bridge.BatchSize * (headroom + o.frameSize),
 	}
 	if o.Backend != MMsg {

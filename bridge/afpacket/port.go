@@ -59,10 +59,17 @@ func Open(name string, o Options) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
+	plain, err := openPlain(ifi, &o)
+	if err != nil {
+		source.close()
+		unix.Close(fd)
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		source.close()
 		unix.Close(fd)
+		unix.Close(plain)
 		return nil, fmt.Errorf("open %s: eventfd: %w", name, err)
 	}
 	p := &Port{name: name, fd: fd, wake: wake, link: link{fd: fd, index: ifi.Index}}
@@ -71,7 +78,7 @@ func Open(name string, o Options) (*Port, error) {
 	if o.Filter != nil {
 		p.rx.spin.never()
 	}
-	p.tx = newSender(ifi.MTU)
+	p.tx = newSender(ifi.MTU, fd, plain)
 	return p, nil
 }
 
@@ -157,5 +164,5 @@ func (p *Port) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rx.source.close()
-	return errors.Join(unix.Close(p.fd), unix.Close(p.wake))
+	return errors.Join(unix.Close(p.fd), unix.Close(p.tx.outlet[1]), unix.Close(p.wake))
 }

@@ -59,6 +59,20 @@ func newSource(fd, mtu int, o *Options) (frameSource, error) {
 	return nil, err
 }
 
+// openPlain returns a packet socket for frames that go without a virtio_net_hdr.
+// It receives nothing, for it has no protocol.
+func openPlain(ifi *net.Interface, o *Options) (int, error) {
+	fd, err := listen(ifi, nil)
+	if err != nil {
+		return -1, err
+	}
+	if err := setSendOptions(fd, o); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
 // listen opens a packet socket and takes a descriptor of our own for it. The
 // one of packet.Conn sits in the Go runtime's epoll set, where every arriving
 // frame would wake a thread that has nothing to do; closing it takes it out of
@@ -69,9 +83,6 @@ func listen(ifi *net.Interface, filter []bpf.RawInstruction) (int, error) {
 		return -1, err
 	}
 	defer conn.Close()
-	if err := conn.SetPromiscuous(true); err != nil {
-		return -1, err
-	}
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return -1, err
@@ -92,20 +103,27 @@ func setOptions(fd int, o *Options) error {
 		{"PACKET_VNET_HDR", unix.PACKET_VNET_HDR, 1},
 		{"PACKET_AUXDATA", unix.PACKET_AUXDATA, 1},
 		{"PACKET_IGNORE_OUTGOING", unix.PACKET_IGNORE_OUTGOING, 1},
-		{"PACKET_QDISC_BYPASS", unix.PACKET_QDISC_BYPASS, boolInt(o.QdiscBypass)},
 	}
 	for _, s := range options {
 		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, s.opt, s.value); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
+	if err := setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReceiveBuffer); err != nil {
+		return fmt.Errorf("receive buffer: %w", err)
+	}
+	return setSendOptions(fd, o)
+}
+
+// setSendOptions sets what goes for a socket that sends.
+func setSendOptions(fd int, o *Options) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, boolInt(o.QdiscBypass)); err != nil {
+		return fmt.Errorf("PACKET_QDISC_BYPASS: %w", err)
+	}
 	// Where that is refused (CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW)
 	// no program could have been attached that asks for it.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, bridge.SocketMark); err != nil && !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("SO_MARK: %w", err)
-	}
-	if err := setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReceiveBuffer); err != nil {
-		return fmt.Errorf("receive buffer: %w", err)
 	}
 	if err := setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, o.SendBuffer); err != nil {
 		return fmt.Errorf("send buffer: %w", err)
@@ -123,13 +141,14 @@ func setBuffer(fd, force, plain, size int) error {
 	return err
 }
 
-// join asks for all multicast beside promiscuous mode (which packet.Conn set),
-// for drivers that still filter multicast then. Both end with the socket, also
-// when the process is killed.
+// join asks for promiscuous mode, and for all multicast, which some drivers filter
+// even then. Both end with the socket, also when the process is killed.
 func join(fd, index int) error {
-	mreq := &unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_ALLMULTI}
-	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, mreq); err != nil {
-		return fmt.Errorf("PACKET_MR_ALLMULTI: %w", err)
+	for _, kind := range [...]uint16{unix.PACKET_MR_PROMISC, unix.PACKET_MR_ALLMULTI} {
+		mreq := &unix.PacketMreq{Ifindex: int32(index), Type: kind}
+		if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, mreq); err != nil {
+			return fmt.Errorf("PACKET_ADD_MEMBERSHIP, type %d: %w", kind, err)
+		}
 	}
 	return nil
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/grewire/grewire/bridge/bridgetest"
 )
 
-// packetSocket is what the kernel has given to a packet socket: how many slots a
-// ring, and octets.
+// packetSocket is what the kernel has given to the packet sockets of a NIC: how
+// many slots a ring, and octets.
 type packetSocket struct{ slots, ring, receive, send int }
 
 var (
-	socketLine  = regexp.MustCompile(`(?m)^p_raw .*\*:(\S+) .*$`)
+	socketLine  = regexp.MustCompile(`(?m)^p_raw .* (\*|\[0\]):(\S+) .*$`)
 	socketRing  = regexp.MustCompile(`ring_rx\(blk_size:(\d+),blk_nr:(\d+),frm_size:\d+,frm_nr:(\d+)`)
 	socketQueue = regexp.MustCompile(`skmem:\(r\d+,rb(\d+),t\d+,tb(\d+),`)
 )
@@ -26,7 +26,7 @@ func (b *labBox) sockets() map[string]packetSocket {
 	all := make(map[string]packetSocket)
 	out := b.command(b.top.Box, patience, "ss", "-0", "-a", "-n", "-m", "-e", "-O")
 	for _, line := range socketLine.FindAllStringSubmatch(out, -1) {
-		var s packetSocket
+		s := all[line[2]]
 		if ring := socketRing.FindStringSubmatch(line[0]); ring != nil {
 			s.ring, s.slots = number(b.t, ring[1])*number(b.t, ring[2]), number(b.t, ring[3])
 		}
@@ -34,8 +34,11 @@ func (b *labBox) sockets() map[string]packetSocket {
 		if queue == nil {
 			b.t.Fatalf("ss does not say what a socket takes: %s", line[0])
 		}
-		s.receive, s.send = number(b.t, queue[1]), number(b.t, queue[2])
-		all[line[1]] = s
+		s.send += number(b.t, queue[2])
+		if line[1] == "*" { // the other has no protocol and receives nothing
+			s.receive = number(b.t, queue[1])
+		}
+		all[line[2]] = s
 	}
 	return all
 }
@@ -55,9 +58,9 @@ func TestLabBuffers(t *testing.T) {
 		keys string
 		want packetSocket // its ring is what check says
 	}{
-		"default":      {"", packetSocket{slots: 16400, receive: 32 << 20, send: 16 << 20}}, // 410 blocks of 40
-		"of their own": {"ring_slots = 1000\nreceive_buffer = 3000000\nsend_buffer = 2000000\n", packetSocket{slots: 1000, receive: 6_000_000, send: 4_000_000}},
-		"no ring":      {"backend = \"mmsg\"\nreceive_buffer = 3000000\n", packetSocket{receive: 6_000_000, send: 16 << 20}},
+		"default":      {"", packetSocket{slots: 16400, receive: 32 << 20, send: 32 << 20}}, // 410 blocks of 40
+		"of their own": {"ring_slots = 1000\nreceive_buffer = 3000000\nsend_buffer = 2000000\n", packetSocket{slots: 1000, receive: 6_000_000, send: 8_000_000}},
+		"no ring":      {"backend = \"mmsg\"\nreceive_buffer = 3000000\n", packetSocket{receive: 6_000_000, send: 32 << 20}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newLabBox(t, bridgetest.InlineOption{}, test.keys)
