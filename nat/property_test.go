@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/grewire/grewire/nat"
+	"github.com/grewire/grewire/track"
 	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
 )
@@ -19,7 +20,7 @@ import (
 func TestConversations(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := newSimulation(t)
-		for range rapid.SampledFrom([]int{800, 400, 200, 100}).Draw(t, "steps") {
+		for range rapid.SampledFrom([]int{1500, 800, 400, 200}).Draw(t, "steps") {
 			s.step()
 		}
 		s.quiesce()
@@ -56,15 +57,29 @@ func newSimulation(t *rapid.T) *simulation {
 			o.CallIDs = 5
 		}
 	})
-	for range 1 + s.below(5) {
+	if mode != "forward" && s.below(4) > 0 {
+		s.occupy()
+	}
+	for range 2 + s.below(5) {
 		s.dial(mode)
 	}
 	return s
 }
 
+// occupy has a host agree calls that have the IDs which the others assign, so that
+// theirs get other names.
+func (s *simulation) occupy() {
+	c := s.b.Dial(tracktest.NewHost(track.LAN, "192.0.2.99"), s.b.wan[0])
+	for id := range uint16(3) {
+		if c.Say(c.Ends[0].Host, tracktest.OutRequest(1+id)).CallID() != track.DeadID {
+			c.Say(c.Ends[1].Host, tracktest.OutReply(100+id, 1+id, pptp.OutCallResultConnected))
+		}
+	}
+}
+
 // dial opens a connection, by either side.
 func (s *simulation) dial(mode string) {
-	lan, wan := s.b.lan[s.below(3)], s.b.wan[s.below(2)]
+	lan, wan := s.b.lan[s.below(3)], s.b.wan[s.below(8)/7] // nearly all have the same peer
 	c := s.b.NewConn(lan, wan)
 	switch byForward := mode != "call-id" && mode != "masquerade"; {
 	case byForward && s.below(2) == 0:

@@ -31,7 +31,7 @@ func (k *simCall) agreed() bool { return k.up[0] && k.up[1] && !k.ending && !k.r
 // freshID draws an ID that this end uses with no call that may live with the same
 // peer. On the WAN an end has one set of IDs for all.
 func (e *simEnd) freshID() (uint16, bool) {
-	id := uint16(1 + e.below(6))
+	id := uint16(1 + e.below(4))
 	for _, k := range e.calls {
 		for i, other := range k.d.ends {
 			if k.live() && k.assigned[i] && k.own[i] == id && other.host == e.host && (e.host.Side == track.WAN || other.peer().host == e.peer().host) {
