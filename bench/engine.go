@@ -58,7 +58,6 @@ type engine struct {
 	batch  []track.Frame
 	flows  []load.Flow
 	maker  *load.Maker
-	turn   int
 	now    track.Time
 }
 

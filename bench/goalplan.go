@@ -27,7 +27,7 @@ func Goals(devices []dut.Device, soak time.Duration) (*Plan, []Goal) {
 	goals := g.goals()
 	if soak > 0 {
 		s := g.oneXDP
-		s.Test, s.Share, s.Lasting, s.Only = Loss, 0.8, soak, []string{plain}
+		s.Test, s.Share, s.Lasting, s.Once, s.Only = Loss, 0.8, soak, true, []string{plain}
 		p.Scenarios = append(p.Scenarios, s)
 		goals = append(goals, Goal{
 			Name: "loss in " + soak.String() + " at 80 % of the rate", Figure: FigureLoss, Of: Point{s, plain}, AtMost: true, Scale: 100, Unit: " %",

@@ -147,18 +147,21 @@ func (m *measurement) noteCost(t *Trial, flatOut bool) {
 	}
 }
 
-// mostBurst is the longest burst that is tried: 2 s at the fastest that 1 Gbit/s
-// has, as RFC 2544 wants it.
-const mostBurst = 2_976_190
-
+// runBurst searches the longest burst. One that lasts as long as a trial is the
+// longest that is tried.
 func (m *measurement) runBurst(ctx context.Context, spec Spec) error {
-	spec.Rate, spec.Lasting = 0, time.Minute
-	longest, err := Longest(ctx, mostBurst, func(n uint64) (bool, error) {
-		spec.Burst = n
-		t, err := m.trial(ctx, spec)
-		return t.Lost() == 0, err
-	})
+	spec.Rate = 0
+	all, err := m.trial(ctx, spec)
+	longest := all.Sent / uint64(ways(spec))
+	if err == nil && all.Lost() > 0 {
+		longest, err = Longest(ctx, longest, func(n uint64) (bool, error) {
+			spec.Burst = n
+			t, err := m.trial(ctx, spec)
+			return t.Lost() == 0, err
+		})
+	}
 	m.note(FigureBurst, float64(longest))
+	m.note(FigureLimited, b2f(all.Lost() == 0))
 	m.said = fmt.Sprintf("%d frames back to back", longest)
 	return err
 }

@@ -92,6 +92,8 @@ type Scenario struct {
 	Share float64 `json:"share,omitempty"`
 	// Lasting overrides how long the plan's trials are.
 	Lasting time.Duration `json:"lasting,omitempty"`
+	// Once: it is measured in the first round alone.
+	Once bool `json:"-"`
 	// Only names the devices that it is for; all of them if it is empty.
 	Only []string `json:"-"`
 }

@@ -49,12 +49,16 @@ type runner struct {
 // count is how many measurements there are.
 func (r *runner) count() (n int) {
 	for _, s := range r.plan.Scenarios {
+		rounds := r.plan.Rounds
+		if s.Once {
+			rounds = 1
+		}
 		if r.plan.Attached[0] != "" {
-			n += r.plan.Rounds
+			n += rounds
 		}
 		for _, d := range r.plan.Devices {
 			if s.isFor(d) {
-				n += r.plan.Rounds
+				n += rounds
 			}
 		}
 	}
@@ -159,7 +163,7 @@ func (r *runner) round(ctx context.Context, round int, level []Scenario) {
 			if ctx.Err() != nil {
 				return
 			}
-			if s.isFor(rig.Site.Device) {
+			if s.isFor(rig.Site.Device) && (round == 1 || !s.Once) {
 				r.measure(ctx, round, s, rig)
 			}
 		}

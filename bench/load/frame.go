@@ -16,7 +16,7 @@ const FCS = 4
 const (
 	MinSize    = 64
 	MaxSize    = 9216
-	MaxXDPSize = 3520 // what the XDP sender has room for in a page
+	MaxXDPSize = 3200 // what the XDP sender has room for in a page
 )
 
 // maxSizes is how many sizes may take turns, maxFlows how many flows: both as

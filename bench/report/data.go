@@ -17,7 +17,7 @@ func JSON(to io.Writer, r *bench.Results) error {
 }
 
 // csvHead has the columns of CSV.
-var csvHead = []string{"test", "calls", "traffic", "sizes", "sender", "both_ways", "load", "device", "round", "figure", "unit", "value"}
+var csvHead = []string{"test", "calls", "traffic", "sizes", "sender", "both_ways", "load", "lasting", "device", "round", "figure", "unit", "value"}
 
 // CSV writes a line for every value of every round.
 func CSV(to io.Writer, r *bench.Results) error {
@@ -29,7 +29,7 @@ func CSV(to io.Writer, r *bench.Results) error {
 		v := &r.Values[i]
 		s := v.Scenario
 		err := w.Write([]string{
-			string(s.Test), strconv.Itoa(s.Calls), string(s.Traffic), s.Sizes.Name, string(s.Sender), strconv.FormatBool(s.BothWays), s.Load(),
+			string(s.Test), strconv.Itoa(s.Calls), string(s.Traffic), s.Sizes.Name, string(s.Sender), strconv.FormatBool(s.BothWays), s.Load(), lasting(s),
 			v.Device, strconv.Itoa(v.Round), v.Figure.Name, v.Figure.Unit, strconv.FormatFloat(v.Value, 'g', -1, 64),
 		})
 		if err != nil {
@@ -38,4 +38,12 @@ func CSV(to io.Writer, r *bench.Results) error {
 	}
 	w.Flush()
 	return w.Error()
+}
+
+// lasting is for how long a scenario's trials send, "" if it is as in all others.
+func lasting(s bench.Scenario) string {
+	if s.Lasting == 0 {
+		return ""
+	}
+	return s.Lasting.String()
 }

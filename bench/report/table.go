@@ -109,7 +109,7 @@ var loss = []column{{"lost, %", bench.FigureLoss, 100, "%.4f"}}
 var columns = map[bench.Test][]column{
 	bench.Throughput: append(rate[:2:2], costs...),
 	bench.Flood:      append(append(rate[:2:2], loss...), costs...),
-	bench.Loss:       append(append(loss[:1:1], column{"offered, kframes/s", bench.FigureOffered, kilo, "%.1f"}), costs...),
+	bench.Loss:       append(append(loss[:1:1], column{"offered, kframes/s", bench.FigureOffered, kilo, "%.1f"}), costs[2:]...),
 	bench.Latency: {
 		{"p50, us", bench.FigureP50, 1e6, "%.1f"}, {"p90", bench.FigureP90, 1e6, "%.1f"}, {"p99", bench.FigureP99, 1e6, "%.1f"},
 		{"p99.9", bench.FigureP999, 1e6, "%.1f"}, {"max", bench.FigureMax, 1e6, "%.0f"},

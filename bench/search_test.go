@@ -1,0 +1,143 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// fakeDevice carries so many frames a second for a second, and no more; a sender
+// sends so many at most.
+type fakeDevice struct {
+	carries, sender float64
+	trials          int
+	stallEvery      int // loses a frame in every n-th trial whatever the rate; 0: never
+}
+
+func (d *fakeDevice) try(rate float64) (Trial, error) {
+	d.trials++
+	if rate == 0 || rate > d.sender {
+		rate = d.sender
+	}
+	through := min(rate, d.carries)
+	t := Trial{Sent: uint64(rate), Received: uint64(through), Offered: rate, Rate: through, Lasting: time.Second}
+	if d.stallEvery > 0 && d.trials%d.stallEvery == 0 && t.Received > 0 {
+		t.Received--
+	}
+	return t, nil
+}
+
+func TestThroughputFindsTheRate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := &fakeDevice{carries: rapid.Float64Range(1000, 1e7).Draw(t, "carries"), sender: rapid.Float64Range(1000, 1e7).Draw(t, "sender")}
+		s := Search{Tolerance: rapid.Float64Range(0.005, 0.1).Draw(t, "tolerance"), Again: rapid.IntRange(0, 2).Draw(t, "again")}
+		f, err := s.Throughput(context.Background(), d.try)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := min(d.carries, d.sender)
+		// What is lost of less than a frame nobody sees.
+		if f.Limited != (uint64(d.carries) >= uint64(d.sender)) || f.Trial.Rate > want+1 || f.Trial.Rate < want*(1-2*s.Tolerance)-1 {
+			t.Errorf("found %.0f (limited by the sender: %v) in %d trials, want %.0f", f.Trial.Rate, f.Limited, f.Trials, want)
+		}
+		if f.Trials > maxTrials+s.Again {
+			t.Errorf("%d trials", f.Trials)
+		}
+	})
+}
+
+func TestThroughputForgivesAStall(t *testing.T) {
+	d := &fakeDevice{carries: 500_000, sender: 1e6, stallEvery: 3}
+	f, err := Search{Tolerance: 0.02, Again: 1}.Throughput(context.Background(), d.try)
+	if err != nil || math.Abs(f.Trial.Rate-d.carries) > 0.04*d.carries {
+		t.Errorf("found %.0f, %v; want about %.0f though every third trial loses a frame", f.Trial.Rate, err, d.carries)
+	}
+}
+
+func TestThroughputOfADeadDevice(t *testing.T) {
+	f, err := Search{Tolerance: 0.02}.Throughput(context.Background(), (&fakeDevice{sender: 1e6}).try)
+	if err == nil {
+		t.Errorf("a device that carries nothing carries %.0f frames/s", f.Trial.Rate)
+	}
+	broken := errors.New("broken")
+	if _, err := (Search{}).Throughput(context.Background(), func(float64) (Trial, error) { return Trial{}, broken }); !errors.Is(err, broken) {
+		t.Errorf("err = %v, want the trial's", err)
+	}
+}
+
+func TestThroughputIsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	d := &fakeDevice{carries: 1, sender: 1e6}
+	_, err := Search{Tolerance: 0.001, Again: 2}.Throughput(ctx, func(rate float64) (Trial, error) {
+		if d.trials == 3 {
+			cancel()
+		}
+		return d.try(rate)
+	})
+	if err != nil || d.trials > 4 {
+		t.Errorf("%v after %d trials, want an end without an error after 4", err, d.trials)
+	}
+}
+
+func TestLongest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		most := rapid.Uint64Range(1, 1e6).Draw(t, "most")
+		want := rapid.Uint64Range(0, most).Draw(t, "longest")
+		got, err := Longest(context.Background(), most, func(n uint64) (bool, error) { return n <= want, nil })
+		if err != nil || got > want || float64(got) < 0.98*float64(want)-1 {
+			t.Errorf("found %d of %d, %v; want %d", got, most, err, want)
+		}
+	})
+}
+
+func TestSummarise(t *testing.T) {
+	if _, ok := Summarise(nil); ok {
+		t.Error("no rounds have a median")
+	}
+	for _, row := range []struct {
+		values           []float64
+		median, min, max float64
+	}{{[]float64{3}, 3, 3, 3}, {[]float64{4, 1}, 2.5, 1, 4}, {[]float64{9, 1, 5}, 5, 1, 9}} {
+		s, ok := Summarise(row.values)
+		if !ok || s.Median != row.median || s.Min != row.min || s.Max != row.max || s.Rounds != len(row.values) {
+			t.Errorf("%v: %+v", row.values, s)
+		}
+	}
+}
+
+func TestPlanCheck(t *testing.T) {
+	good := Scenario{Test: Throughput, Calls: 1, Traffic: AllCalls, Sizes: Sizes{"64", []int{64}}, Sender: "packet"}
+	bad := map[string]func(*Scenario){
+		"no such test": func(s *Scenario) { s.Test = "speed" }, "no calls": func(s *Scenario) { s.Calls = 0 },
+		"too many calls": func(s *Scenario) { s.Calls = 1 << 16 }, "no such sender": func(s *Scenario) { s.Sender = "carrier pigeon" },
+		"no load": func(s *Scenario) { s.Test = Latency }, "jumbo frames by XDP": func(s *Scenario) { s.Sender, s.Sizes.Octets = "xdp", []int{9000} },
+	}
+	plan := Plan{Attached: [2]string{"a", "b"}, Scenarios: []Scenario{good}, Rounds: 1, Trial: time.Second}
+	if err := plan.Check(); err != nil {
+		t.Error(err)
+	}
+	for name, spoil := range bad {
+		s := good
+		spoil(&s)
+		plan.Scenarios = []Scenario{s}
+		if plan.Check() == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestEngine(t *testing.T) {
+	for _, calls := range []int{1, 250} {
+		r, err := Engine(t.Context(), calls, 64, 1, 5*time.Millisecond)
+		if err != nil || r.PerFrame.Median <= r.Harness.Median || r.Harness.Median <= 0 {
+			t.Errorf("%d calls: %+v, %v", calls, r, err)
+		}
+	}
+	if _, err := Engine(t.Context(), 0, 64, 1, time.Millisecond); err == nil {
+		t.Error("an engine without calls was measured")
+	}
+}
