@@ -128,6 +128,25 @@ func TestPathsCarry(t *testing.T) {
 	}
 }
 
+// TestLateSender asks for more than anybody can send: what is reported is what was
+// sent in the time that it took.
+func TestLateSender(t *testing.T) {
+	c := newCable(t, false)
+	for _, sender := range []Sender{Packet, XDP} {
+		const lasting = 100 * time.Millisecond
+		if err := c.path.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		sent, err := c.path.Send(t.Context(), Load{Sender: sender, Rate: 1e9, Lasting: lasting, Count: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent.Lasting != lasting || sent.Slipped < lasting/2 || sent.Frames == 0 || sent.Rate() != float64(sent.Frames)/lasting.Seconds() {
+			t.Errorf("%s: %+v, %.0f frames/s", sender, sent, sent.Rate())
+		}
+	}
+}
+
 // TestReceiverJudges gives the receiver frames as a faulty device might send them.
 func TestReceiverJudges(t *testing.T) {
 	const size = 200

@@ -48,7 +48,8 @@ func (p *Path) sendXDP(ctx context.Context, l *Load) (sent Sent, err error) {
 	}
 	now := monotonic()
 	err = errors.Join(err, p.kernel.Sender.Get(&sender))
-	lasting := min(time.Duration(now-int64(sender.Start)), l.Lasting)
+	began := int64(sender.Until) - int64(l.Lasting) // Start moves with what slips
+	lasting := min(time.Duration(now-began), l.Lasting)
 	return Sent{Frames: sender.Sent, Octets: sender.Octets, Lasting: lasting, Slipped: time.Duration(sender.Slipped)}, err
 }
 
