@@ -38,7 +38,7 @@ func Goals(devices []dut.Device, soak time.Duration) (*Plan, []Goal) {
 
 // goalSet are the scenarios that goals are about.
 type goalSet struct {
-	onePacket, oneXDP, allOf1000, lastOf1000, lastOf4000, allOf50000, large, slow, half Scenario
+	onePacket, oneXDP, allOf1000, lastOf1000, lastOf4000, allOf50000, large, flood, slow, half Scenario
 }
 
 func goalScenarios() goalSet {
@@ -53,6 +53,9 @@ func goalScenarios() goalSet {
 		large: of(load.Packet, 100, AllCalls),
 	}
 	g.large.Sizes = Sizes{"1400", []int{1400}}
+	// /proc counts a process's time in hundredths of a second: a long trial for it.
+	g.flood = g.oneXDP
+	g.flood.Test, g.flood.Lasting, g.flood.Once, g.flood.Only = Flood, 5*time.Second, true, []string{plain}
 	g.slow, g.half = g.onePacket, g.onePacket
 	g.slow.Test, g.slow.Rate = Latency, 10_000
 	g.half.Test, g.half.Share = Latency, 0.5
@@ -65,7 +68,7 @@ func goalScenarios() goalSet {
 }
 
 func (g *goalSet) all() []Scenario {
-	return []Scenario{g.onePacket, g.oneXDP, g.slow, g.half, g.large, g.allOf1000, g.lastOf1000, g.lastOf4000, g.allOf50000}
+	return []Scenario{g.onePacket, g.oneXDP, g.flood, g.slow, g.half, g.large, g.allOf1000, g.lastOf1000, g.lastOf4000, g.allOf50000}
 }
 
 // curves are what else is worth a plot: rate against size, loss against load. No
@@ -103,7 +106,7 @@ func (g *goalSet) goals() []Goal {
 		helper("1,400 B, 100 calls", g.large, 1.3),
 		{Name: "masquerade", Figure: FigureRate, Of: Point{g.oneXDP, masquerade}, By: Point{g.oneXDP, plain}, Bound: 0.95, Scale: 1, Unit: " x own plain"},
 		{Name: "one worker, packet sender", Figure: FigureRate, Of: Point{g.onePacket, plain}, By: Point{g.onePacket, dut.NameBridge}, Bound: 1, Scale: 1, Unit: " x bridge"},
-		{Name: "user time per frame", Figure: FigureProcessUser, Of: Point{g.oneXDP, plain}, Bound: 100e-9, AtMost: true, Scale: 1e9, Unit: " ns"},
+		{Name: "user time per frame", Figure: FigureProcessUser, Of: Point{g.flood, plain}, Bound: 100e-9, AtMost: true, Scale: 1e9, Unit: " ns"},
 		delay("delay at 10,000 frames/s, p50", g.slow, FigureP50, 30e-6),
 		delay("delay at 10,000 frames/s, p99", g.slow, FigureP99, 90e-6),
 		delay("delay at half load, p99", g.half, FigureP99, 300e-6),
