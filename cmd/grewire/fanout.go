@@ -25,6 +25,16 @@ func openFanout(conf *config.Config) (*fanout.Program, error) {
 	return share, nil
 }
 
+// crowdedWorkers says that several workers have not a CPU each, of n: they take
+// turns then, and carry less than one worker for each direction would.
+func crowdedWorkers(c *config.Bridge, n int) (message, advice string) {
+	if c.Workers == 1 || 2*c.Workers <= n {
+		return "", ""
+	}
+	return fmt.Sprintf("bridge.workers = %d makes %d threads, for %d CPUs: they take turns, and carry less than fewer would", c.Workers, 2*c.Workers, n),
+		"use no more than half of the CPUs' number for each direction, or 1"
+}
+
 func closeFanout(share *fanout.Program) error {
 	if share == nil {
 		return nil

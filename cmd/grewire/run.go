@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -84,6 +85,9 @@ func ready(conf *config.Config, log *slog.Logger) error {
 		} else {
 			log.Warn(problem.Message, "nic", problem.NIC, "advice", problem.Advice)
 		}
+	}
+	if message, advice := crowdedWorkers(&conf.Bridge, runtime.NumCPU()); message != "" {
+		log.Warn(message, "advice", advice)
 	}
 	logOffloads(log, &m.lan, &m.wan)
 	return errors.Join(append(faults, nic.CapabilityCheck())...)
