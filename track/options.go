@@ -88,5 +88,6 @@ func DefaultOptions() Options {
 			TCPEstablished: 5 * 24 * time.Hour, TCPSyn: 2 * time.Minute, TCPClosing: 2 * time.Minute,
 			PendingCall: time.Minute,
 		},
+		Workers: 1,
 	}
 }
