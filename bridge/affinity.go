@@ -4,7 +4,21 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/grewire/grewire/track"
 )
+
+// turn says which CPU in turn is that of worker i of n that take frames from a
+// side. Those of a direction have different ones, as far as there are; so have
+// those of the two directions if there are enough for all, or where there are
+// only as many as a direction has workers: both directions of a call have
+// workers of the same number.
+func turn(side track.Side, i, n int) int {
+	if side == track.LAN {
+		return i
+	}
+	return 2*n - 1 - i
+}
 
 // pin keeps the calling goroutine on one CPU of those that the process may
 // use, the n-th going round. A virtual NIC queues what a thread sends on the

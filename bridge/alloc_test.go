@@ -41,7 +41,7 @@ func TestNoAllocation(t *testing.T) {
 	o := track.DefaultOptions()
 	engine := bridge.NewEngine(o, func(track.Event) { events++ })
 	box := bridge.NewBox(bridge.Options{
-		LAN: &ports[track.LAN], WAN: &ports[track.WAN], Engine: engine,
+		LAN: []bridge.Port{&ports[track.LAN]}, WAN: []bridge.Port{&ports[track.WAN]}, Engine: engine,
 		Clock: func() track.Time { return tracktest.Epoch },
 	})
 	cycle := func(side track.Side) {

@@ -5,7 +5,8 @@
 //
 // Frames travel in batches of up to BatchSize, from the receive call that gave
 // them to the send call that takes them. One worker, with an operating system
-// thread of its own, does all of it for one direction:
+// thread of its own, does all of it for one direction, or several do, each for its
+// share of the pairs of hosts (package fanout):
 //
 //  1. The port receives (Port.Receive; afpacket in the running box, memory in
 //     tests, a capture in replay). A frame is whole, from the destination MAC
@@ -25,13 +26,13 @@
 //  7. Every frame with its final verdict is counted, once. The counters of
 //     all reasons add up to the frames received, but for those held.
 //
-// A Guard, if there is one, leads frames past the box while a worker does not
-// move. A worker beats before and after it receives and before it sends; one that
+// A Guard, if there is one, leads the frames of a direction past the box while a
+// worker of it does not move. A worker beats before and after it receives and before it sends; one that
 // finds it has not moved for too long drops the batch that it has in hands, and
 // what came meanwhile. Frames that went past are
 // tracked all the same, so that calls which they opened are known.
 //
-// Beside the two workers, Box.Run ticks: what has timed out ends, a slice of
+// Beside the workers, Box.Run ticks: what has timed out ends, a slice of
 // the tables at a time. When the box stops, or a port fails for good, frames
 // that are still held are dropped, reported and counted.
 //
@@ -44,9 +45,9 @@
 // # Parts
 //
 // Engine is the box without ports: steps 3 to 5 and 7, the same code in the
-// running box and in replay. Box adds two Ports and the workers. Sub-packages
-// are ports and what surrounds them: afpacket (AF_PACKET sockets), capture
-// (files), bypass (Guards in the kernel), bridgetest (memory ports and the
+// running box and in replay. Box adds the Ports and the workers. Sub-packages
+// are ports and what surrounds them: afpacket (AF_PACKET sockets), fanout (which
+// socket of several has a frame), capture (files), bypass (Guards in the kernel), bridgetest (memory ports and the
 // namespace lab), links (keeps ports on NICs that come and go), nic (what a NIC
 // is fit for and what becomes of it), status (the control socket).
 package bridge

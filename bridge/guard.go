@@ -6,22 +6,23 @@ import (
 	"github.com/grewire/grewire/track"
 )
 
-// Guard watches the worker of one direction, and leads the direction's frames
-// past the box while it does not move or while somebody wants it so. A frame
-// that goes past is also received by the port: the worker must not send it
+// Guard watches a worker of one direction, and leads the direction's frames
+// past the box while it does not move or while somebody wants it so. All of them:
+// if one of several workers does not move, the others find their frames gone, too.
+// A frame that goes past is also received by the port: the worker must not send it
 // again. Its methods make no system call; one worker uses them.
 type Guard interface {
-	// Beat says that the worker moves: from now on frames are the box's. It
-	// returns false if the Beat before is so long ago that frames may have gone
-	// past the box since: what the worker has in hands would leave behind them,
+	// Beat says that the worker moves: from now on frames are the box's, unless
+	// another worker does not. It returns false if the Beat before, of any worker
+	// of the direction, is so long ago that frames may have gone past the box since: what the worker has in hands would leave behind them,
 	// and what its port has queued may be copies of them. After true no frame
 	// received before this Beat went past.
 	Beat() bool
 	// Bypass reports whether somebody wants the frames to go past the box.
 	Bypass() bool
-	// Release says that the worker will send no more: from now on frames go
-	// past the box, if that is what somebody wants or what is to be without
-	// a worker.
+	// Release says that the worker will send no more: once the last one of the
+	// direction has said so, frames go past the box, if that is what somebody
+	// wants or what is to be without a worker.
 	Release()
 }
 
@@ -43,6 +44,15 @@ const (
 	// run empty: more frames than the largest receive buffer holds.
 	drainLimit = 1 << 16
 )
+
+// waitOf is how long one of n guarded workers waits for frames. What a beat of
+// one is worth depends on when the others beat last: two waits in all.
+func waitOf(n int) time.Duration {
+	if n > 1 {
+		return guardWait / 2
+	}
+	return guardWait
+}
 
 // tend does what the guard asks for before a batch. It reports whether the
 // worker carries the next one.
@@ -72,6 +82,9 @@ func (w *worker) beat() bool {
 // of the worker. All that is drained then went past, but for the few that came
 // in between.
 func (w *worker) takeOver() error {
+	if w.away {
+		w.wakeFellows()
+	}
 	w.away, w.behind = false, false
 	w.giveUpHeld()
 	return w.drain()
@@ -92,6 +105,7 @@ func (w *worker) standAside() error {
 
 // letGo hands the direction over to the guard.
 func (w *worker) letGo() error {
+	w.wakeFellows()
 	w.giveUpHeld()
 	err := w.drain()
 	w.guard.Release()
@@ -99,16 +113,23 @@ func (w *worker) letGo() error {
 	return err
 }
 
+// wakeFellows has the other workers of the direction look whether they are to let
+// go or to take over: until all have, no frames pass.
+func (w *worker) wakeFellows() {
+	for _, port := range w.fellows {
+		port.Wake()
+	}
+}
+
 // drain takes what the port has, until it has had time to settle and has no
-// more, and sends none of it.
+// more, and sends none of it. If frames went past once more meanwhile, or still
+// do because of another worker, it is over: the worker is behind again.
 func (w *worker) drain() error {
 	over := time.Now().Add(settle)
-	for n := 0; n < drainLimit; {
+	for n := 0; n < drainLimit && !w.behind; {
 		left := max(0, time.Until(over))
 		frames, err := w.receiveFor(left)
-		if !w.guard.Beat() { // stopped again: frames went past once more
-			over = time.Now().Add(settle)
-		}
+		w.beat()
 		w.lookAt(frames)
 		if err != nil || len(frames) == 0 && left == 0 {
 			return err

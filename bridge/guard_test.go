@@ -83,9 +83,9 @@ func (g *scriptGuard) until(t *testing.T, what string) {
 func guarded(t *testing.T) (*boxLab, *scriptGuard) {
 	l, g := newLab(t), newGuard()
 	l.box = bridge.NewBox(bridge.Options{
-		LAN: l.ports[track.LAN], WAN: l.ports[track.WAN], Engine: l.engine,
+		LAN: []bridge.Port{l.ports[track.LAN]}, WAN: []bridge.Port{l.ports[track.WAN]}, Engine: l.engine,
 		Clock:  func() track.Time { return track.Time(l.clock.Load()) },
-		Guards: [2]bridge.Guard{track.LAN: g},
+		Guards: [2][]bridge.Guard{track.LAN: {g}},
 	})
 	return l, g
 }
@@ -138,7 +138,7 @@ func (p *waitPort) Receive(wait time.Duration) ([]track.Frame, error) {
 func TestGuardBeats(t *testing.T) {
 	l, g := newLab(t), newGuard()
 	lan := &waitPort{Port: l.ports[track.LAN].Port}
-	l.box = bridge.NewBox(bridge.Options{LAN: lan, WAN: l.ports[track.WAN], Engine: l.engine, Guards: [2]bridge.Guard{track.LAN: g}})
+	l.box = bridge.NewBox(bridge.Options{LAN: []bridge.Port{lan}, WAN: []bridge.Port{l.ports[track.WAN]}, Engine: l.engine, Guards: [2][]bridge.Guard{track.LAN: {g}}})
 	l.start()
 	for range 5 {
 		g.mu.Lock()
@@ -245,13 +245,13 @@ func TestGuardWatches(t *testing.T) {
 	l := newLab(t)
 	var guards [2]*scriptGuard
 	o := bridge.Options{
-		LAN: l.ports[track.LAN], WAN: l.ports[track.WAN], Engine: l.engine,
+		LAN: []bridge.Port{l.ports[track.LAN]}, WAN: []bridge.Port{l.ports[track.WAN]}, Engine: l.engine,
 		Clock: func() track.Time { return track.Time(l.clock.Load()) },
 	}
 	for side := range guards {
 		guards[side] = newGuard()
 		guards[side].bypass = true
-		o.Guards[side] = guards[side]
+		o.Guards[side] = []bridge.Guard{guards[side]}
 	}
 	l.box = bridge.NewBox(o)
 	world := tracktest.New(t) // makes the frames of a call, and judges none

@@ -81,7 +81,7 @@ func newLab(t *testing.T) *boxLab {
 		l.ports[side] = &choosyPort{Port: bridgetest.NewPort()}
 	}
 	l.box = bridge.NewBox(bridge.Options{
-		LAN: l.ports[track.LAN], WAN: l.ports[track.WAN], Engine: l.engine,
+		LAN: []bridge.Port{l.ports[track.LAN]}, WAN: []bridge.Port{l.ports[track.WAN]}, Engine: l.engine,
 		Clock: func() track.Time { return track.Time(l.clock.Load()) },
 		OnLink: func(side track.Side, up bool) {
 			select {

@@ -15,9 +15,11 @@ type progress struct {
 // side it takes them from. A worker that has nothing to do goes on counting,
 // several times a second: a count that stands still for longer means that the
 // worker is stuck, or not running.
-func (b *Box) Cycles() (cycles [2]uint64) {
-	for _, w := range b.workers {
-		cycles[w.lane.side] = w.cycles.Load()
+func (b *Box) Cycles() (cycles [2][]uint64) {
+	for side, workers := range b.workers {
+		for _, w := range workers {
+			cycles[side] = append(cycles[side], w.cycles.Load())
+		}
 	}
 	return cycles
 }

@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -26,32 +27,34 @@ func (p deafPort) Receive(time.Duration) ([]track.Frame, error) {
 func TestCycles(t *testing.T) {
 	deaf := deafPort{bridgetest.NewPort(), make(chan struct{})}
 	box := bridge.NewBox(bridge.Options{
-		LAN: bridgetest.NewPort(), WAN: deaf, Engine: bridge.NewEngine(track.DefaultOptions(), func(track.Event) {}),
+		LAN: []bridge.Port{bridgetest.NewPort(), bridgetest.NewPort()}, WAN: []bridge.Port{bridgetest.NewPort(), deaf}, Engine: bridge.NewEngine(track.DefaultOptions(), func(track.Event) {}),
 	})
-	if c := box.Cycles(); c != [2]uint64{} {
+	if c := box.Cycles(); fmt.Sprint(c) != "[[0 0] [0 0]]" {
 		t.Errorf("before it runs: %v", c)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- box.Run(ctx) }()
-	waitCycles(t, box, track.LAN, 5)
-	waitCycles(t, box, track.WAN, 1)
-	if c := box.Cycles(); c[track.WAN] != 1 {
-		t.Errorf("the worker that is stuck has counted %d cycles, want the one it is in", c[track.WAN])
+	waitCycles(t, box, track.LAN, 0, 5)
+	waitCycles(t, box, track.LAN, 1, 5)
+	waitCycles(t, box, track.WAN, 0, 5)
+	waitCycles(t, box, track.WAN, 1, 1)
+	if c := box.Cycles(); c[track.WAN][1] != 1 {
+		t.Errorf("the worker that is stuck has counted %d cycles, want the one it is in", c[track.WAN][1])
 	}
 	close(deaf.letGo)
-	waitCycles(t, box, track.WAN, 5)
+	waitCycles(t, box, track.WAN, 1, 5)
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 }
 
-func waitCycles(t *testing.T, box *bridge.Box, side track.Side, n uint64) {
+func waitCycles(t *testing.T, box *bridge.Box, side track.Side, worker int, n uint64) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); box.Cycles()[side] < n; runtime.Gosched() {
+	for deadline := time.Now().Add(patience); box.Cycles()[side][worker] < n; runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("cycles %v, want %d from the %s side", box.Cycles(), n, side)
+			t.Fatalf("cycles %v, want %d of worker %d from the %s side", box.Cycles(), n, worker, side)
 		}
 	}
 }

@@ -17,11 +17,13 @@ const idleWait = 100 * time.Millisecond
 type worker struct {
 	lane    *Lane
 	in, out Port
+	fellows []Port // those that the other workers of the direction wait at
 	clock   Clock
-	cpu     int   // which of the process's CPUs it works on
-	guard   Guard // nil if there is none
-	away    bool  // frames go past the box: the worker has let go of them
-	behind  bool  // frames went past the box, and the worker has not taken over
+	cpu     int           // which of the process's CPUs it works on
+	wait    time.Duration // for frames, at most
+	guard   Guard         // nil if there is none
+	away    bool          // frames go past the box: the worker has let go of them
+	behind  bool          // frames went past the box, and the worker has not taken over
 	onLink  func(up bool)
 	down    bool
 	leaving []*track.Frame
@@ -60,12 +62,7 @@ func (w *worker) cycle() error {
 }
 
 // receive waits for frames, as long as the guard can wait for a beat.
-func (w *worker) receive() ([]track.Frame, error) {
-	if w.guard != nil {
-		return w.receiveFor(guardWait)
-	}
-	return w.receiveFor(idleWait)
-}
+func (w *worker) receive() ([]track.Frame, error) { return w.receiveFor(w.wait) }
 
 // receiveFor waits for frames. That the link is down is no error.
 func (w *worker) receiveFor(wait time.Duration) ([]track.Frame, error) {

@@ -243,7 +243,6 @@ func TestNotYet(t *testing.T) {
 	cases := []struct {
 		text, want string
 	}{
-		{"bridge.workers = 2", `3: bridge.workers ~ 2 is not available in this version; use 1`},
 		{"status.listen = ':9723'", `3: status.listen ~ ":9723" is not available in this version; use "" or take it out`},
 	}
 	for _, feature := range notYet {

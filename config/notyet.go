@@ -16,12 +16,7 @@ type feature struct {
 // notYet lists the features to come. Once one is there, its row goes; nothing
 // else here needs to change.
 var notYet = []feature{
-	{"bridge.workers", above(1), "use 1"},
 	{"status.listen", notEmpty, `use "" or take it out`},
-}
-
-func above(most int64) func(any) bool {
-	return func(raw any) bool { n, ok := raw.(int64); return ok && n > most }
 }
 
 func notEmpty(raw any) bool {

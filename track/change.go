@@ -18,8 +18,8 @@ import (
 //   - A timeout goes for what waits already, too.
 //
 // Limits.Connections and Limits.Calls size the tables: more of them than t was
-// made for is an error, and then nothing has changed. o.Seed and o.Translation
-// are ignored.
+// made for is an error, and then nothing has changed. o.Seed, o.Translation and
+// o.Workers are ignored.
 func (t *Tracker) SetOptions(o Options, now Time) ([]Event, error) {
 	for _, sized := range [...]struct {
 		key        string
@@ -34,7 +34,7 @@ func (t *Tracker) SetOptions(o Options, now Time) ([]Event, error) {
 	t.changing.Lock()
 	defer t.changing.Unlock()
 	was := t.settings.Load()
-	o.Seed, o.Translation = was.Seed, was.Translation
+	o.Seed, o.Translation, o.Workers = was.Seed, was.Translation, was.Workers
 	w := &work{t: t, now: now, settings: &settings{o}}
 	t.settings.Store(w.settings)
 	t.buffers.SetLimit(buffersIn(&o.Limits))

@@ -13,7 +13,12 @@ import (
 // Lanes of its own, while others tick and look. Those whose hosts are their own
 // must see every verdict as if they were alone; those who share hosts, and so
 // call IDs, displace each other's calls all the time.
-func TestConcurrent(t *testing.T) {
+func TestConcurrent(t *testing.T) { testConcurrent(t, 1) }
+
+// TestConcurrentWorkers is TestConcurrent with a key map that is made for it.
+func TestConcurrentWorkers(t *testing.T) { testConcurrent(t, 6) }
+
+func testConcurrent(t *testing.T, lanes int) {
 	rounds := 400
 	if testing.Short() {
 		rounds = 60
@@ -23,6 +28,7 @@ func TestConcurrent(t *testing.T) {
 			Connections: 4096, Calls: 4096, CallsPerConnection: 64, CallsPerHost: 4096, Expectations: 8192,
 			Fragments: 512, HoldBytes: 4 << 20,
 		}
+		o.Workers = lanes
 	})
 	var players, watchers sync.WaitGroup
 	var over atomic.Bool

@@ -60,7 +60,7 @@ func (s *fragments) init(l *Lane) {
 // which wait or pass and are no GRE of a call, have half of the room: anybody
 // can make them.
 func (s *fragments) start(key flow.Key, stranger bool) *datagram {
-	room := max(s.lane.settings.Limits.Fragments/flow.Sides, 1)
+	room := s.lane.settings.fragmentsOfLane()
 	full := len(s.known) >= room
 	crowded := stranger && s.waiting.n+s.followed.n-s.ofCalls >= max(room/2, 1)
 	if crowded || full && s.refused.head == nil {

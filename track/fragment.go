@@ -36,6 +36,11 @@ type datagram struct {
 	prev, next *datagram
 }
 
+// fragmentsOfLane is how many datagrams a Lane follows at a time: its share.
+func (o *Options) fragmentsOfLane() int {
+	return max(o.Limits.Fragments/flow.Sides/max(o.Workers, 1), 1)
+}
+
 // fragmentKey names the datagram of a fragment (RFC 791, section 3.2;
 // RFC 8200, section 4.5, where the protocol is no part of it).
 func fragmentKey(p *wire.Packet, side Side) flow.Key {

@@ -22,6 +22,15 @@ type keyEntry struct {
 	sequence         sequence
 }
 
+// newKeymap returns the key map of a side: for one worker in one shard, which it
+// keeps locked for a whole batch.
+func newKeymap(o *Options) *flow.Table[keyEntry] {
+	if o.Workers > 1 {
+		return flow.NewTable[keyEntry](o.Limits.Calls, o.Seed)
+	}
+	return flow.NewWorkerTable[keyEntry](o.Limits.Calls, o.Seed)
+}
+
 // setGREKey makes k the key of a packet as it comes in by side. It goes word by
 // word: the packet was just written that way, and what is read wider than it
 // was written has to wait for memory.

@@ -16,8 +16,8 @@ type Lane struct {
 	fragments fragments
 	drops     [NumReasons]dropLimiter
 	keymap    *flow.Table[keyEntry] // of its side
-	// shard is the key map's, still locked from the last frame: data comes in
-	// runs, and a lock costs as much as a look-up. Nothing else is locked
+	// shard is one of the key map's, still locked from the last frame: data comes
+	// in runs, and a lock costs as much as a look-up. Nothing else is locked
 	// while it is.
 	shard *flow.Shard[keyEntry]
 

@@ -66,6 +66,10 @@ type Options struct {
 	// Translation says by which names the WAN knows the LAN's ends; nil means by
 	// their own. It stays as it was when the Tracker was made.
 	Translation Translation
+	// Workers is how many goroutines decide about the frames of a side, each with a
+	// Lane of its own; 0 means 1. Frames that must not overtake each other, and
+	// all fragments of a datagram, have one Lane.
+	Workers int
 	// Seed keys the hash of every table. It must not be guessable by those
 	// who send frames; tests fix it.
 	Seed uint64
@@ -84,5 +88,6 @@ func DefaultOptions() Options {
 			TCPEstablished: 5 * 24 * time.Hour, TCPSyn: 2 * time.Minute, TCPClosing: 2 * time.Minute,
 			PendingCall: time.Minute,
 		},
+		Workers: 1,
 	}
 }

@@ -76,7 +76,7 @@ func New(o Options) *Tracker {
 		nat:         newAliases(&o),
 	}
 	for side := range t.keymap {
-		t.keymap[side] = flow.NewWorkerTable[keyEntry](o.Limits.Calls, o.Seed)
+		t.keymap[side] = newKeymap(&o)
 	}
 	t.settings.Store(&settings{o})
 	t.ticks.t = t

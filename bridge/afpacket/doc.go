@@ -59,6 +59,12 @@
 // that it arrives as plain TCP with an odd CsumStart and is refused. PPTP's GRE
 // is never merged. Where such tunnels cross, turn GRO off on both NICs.
 //
+// A NIC's frames can be shared out among several ports (OpenGroup). Where they
+// come by then depends on who is in the group: when the NIC comes up, its ports
+// join one after the other, within microseconds, and a port whose ring is set up
+// anew changes places with another. A frame that comes right then may overtake one
+// of the same pair of hosts.
+//
 // A super-frame that virtio_net_hdr has no word for at all (SCTP, IP fragments to
 // be) is lost. Under Ring it takes along the frames behind it, for the kernel
 // never gives the slot free that it had chosen for it; the ring is set up anew

@@ -52,7 +52,8 @@ type Options struct {
 	// the filter sees it. Such a port is no worker's: Receive sleeps in every gap.
 	Filter []bpf.RawInstruction
 
-	frameSize int // longest frame that is received whole, 0 = defaultFrameSize
+	group     *group // that the socket joins, see OpenGroup
+	frameSize int    // longest frame that is received whole, 0 = defaultFrameSize
 }
 
 // What the zero values of Options mean.

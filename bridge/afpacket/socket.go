@@ -21,7 +21,7 @@ import (
 // that no frame is queued before the options are set that say how frames are
 // queued; naming the protocol (bind, again) starts it.
 func openSocket(ifi *net.Interface, o *Options) (int, frameSource, error) {
-	fd, err := listen(ifi, o.Filter)
+	fd, err := listen(ifi, o.filter())
 	if err != nil {
 		return -1, nil, err
 	}
@@ -35,10 +35,15 @@ func openSocket(ifi *net.Interface, o *Options) (int, frameSource, error) {
 		return -1, nil, err
 	}
 	all := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: ifi.Index}
-	if err := unix.Bind(fd, all); err != nil {
+	if err = unix.Bind(fd, all); err != nil {
+		err = fmt.Errorf("bind: %w", err)
+	} else {
+		err = o.group.join(fd)
+	}
+	if err != nil {
 		from.close()
 		unix.Close(fd)
-		return -1, nil, fmt.Errorf("bind: %w", err)
+		return -1, nil, err
 	}
 	return fd, from, nil
 }

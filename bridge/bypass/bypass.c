@@ -27,7 +27,7 @@ enum { LAN, WAN, SIDES };
 
 /* One direction: frames that come in by a side. Times are CLOCK_MONOTONIC, ns. */
 struct side {
-	__u64 beat;     /* when the worker last moved; 0: there is none */
+	__u64 beat;     /* when all workers had moved last; 0: there is none */
 	__u64 released; /* when the last worker went */
 	__u32 peer;     /* ifindex of the other NIC; 0: there is none */
 	__u32 nic;      /* ifindex of this NIC */

@@ -30,7 +30,7 @@ type Bypass struct {
 	record record
 	log    *slog.Logger
 	clock  clock
-	guards [2]*guard
+	guards [2][]*guard // of the workers that take frames from a side
 
 	mu       sync.Mutex
 	maps     *kernelMaps
@@ -41,6 +41,8 @@ type Bypass struct {
 // Options say where a bypass is.
 type Options struct {
 	NICs [2]string // names, by side, in the calling thread's network namespace
+	// Workers is how many there are for each direction; 0 means 1.
+	Workers int
 	// Record is a file in which processes note what they leave on NICs, for one
 	// that may not look (see Permissions in the package comment); "" means none.
 	// Only the user of a box, or root, may be able to write in its directory.
@@ -122,8 +124,12 @@ func create(o Options, unknown bool) (*Bypass, error) {
 		b.inherit()
 		return b, nil
 	}
-	for _, g := range b.guards {
-		g.Beat()
+	for _, guards := range b.guards {
+		for range 2 { // it takes all to beat before one sees it
+			for _, g := range guards {
+				g.Beat()
+			}
+		}
 	}
 	return b, nil
 }
@@ -138,14 +144,19 @@ func newBypass(o Options, maps *kernelMaps) (*Bypass, error) {
 		b.log = slog.New(slog.DiscardHandler)
 	}
 	for side := range b.guards {
-		b.guards[side] = &guard{state: shared.kernelState, side: &shared.Sides[side], now: b.clock.now}
+		b.guards[side] = newGuards(shared.kernelState, &shared.Sides[side], b.clock.now, max(o.Workers, 1))
 	}
 	return b, nil
 }
 
-// Guard returns the guard of the frames that come in by a side. It is valid
-// until Close.
-func (b *Bypass) Guard(side track.Side) bridge.Guard { return b.guards[side] }
+// Guards returns those of the workers that take frames from a side. They are
+// valid until Close.
+func (b *Bypass) Guards(side track.Side) (guards []bridge.Guard) {
+	for _, g := range b.guards[side] {
+		guards = append(guards, g)
+	}
+	return guards
+}
 
 // Attach puts the program of a side on the NIC of that side's name, in place of
 // that of an earlier box, without a frame in between. It is called again when

@@ -15,7 +15,9 @@
 // The programs and their state belong to the NICs, not to the process: they
 // stay when it dies, and are found again on the NICs by their names (Open,
 // Find). A worker beats by a store into a page that it shares with the
-// programs.
+// programs. Of several workers in a direction the one that has not moved for
+// longest counts: frames go past the box all or none, since what one worker sends
+// is not to be told from what another does, and the others notice by their beats.
 //
 // # Switching without duplicates
 //

@@ -37,7 +37,7 @@ func TestBeat(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			c.state.Sides[0].Beat = c.beat
-			g := &guard{state: &c.state, side: &c.state.Sides[0], now: func() uint64 { return c.now }}
+			g := newGuards(&c.state, &c.state.Sides[0], func() uint64 { return c.now }, 1)[0]
 			if g.Beat() == c.gone {
 				t.Errorf("Beat: %v, want %v", c.gone, !c.gone)
 			}

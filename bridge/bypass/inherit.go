@@ -46,7 +46,7 @@ func (b *Bypass) inherit() {
 	atomic.StoreUint64(&b.page.Forced, left.Forced)
 	atomic.StoreUint64(&b.page.Ended, b.clock.now())
 	for side, name := range b.nics {
-		b.guards[side].Release()
+		b.guards[side][0].Release() // as nobody has beaten yet, for all
 		index, err := indexOf(name)
 		if err != nil {
 			continue // Attach says why

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/grewire/grewire/bridge/afpacket"
 	"github.com/grewire/grewire/bridge/bridgetest"
 	"github.com/grewire/grewire/bridge/bypass"
+	"github.com/grewire/grewire/bridge/fanout"
 	"github.com/grewire/grewire/track"
 )
 
@@ -30,9 +32,12 @@ type lab struct {
 	t      *testing.T
 	top    *bridgetest.Topology
 	bypass *bypass.Bypass
-	hang   [2]chan chan struct{} // by side: its worker hangs from the next frame on until that is closed
-	cancel context.CancelFunc
-	ended  chan error
+	// hang has a channel for each worker, by side: it hangs from its next Receive
+	// on until what is put in there is closed.
+	hang    [2][]chan chan struct{}
+	options bypass.Options
+	cancel  context.CancelFunc
+	ended   chan error
 }
 
 func newLab(t *testing.T) *lab {
@@ -41,7 +46,7 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &lab{t: t, top: top}
+	return &lab{t: t, top: top, options: here}
 }
 
 // inBox runs f in the box's namespace.
@@ -56,7 +61,7 @@ func (l *lab) inBox(f func() error) {
 func (l *lab) attach(open bool) {
 	l.t.Helper()
 	l.inBox(func() (err error) {
-		if l.bypass, err = bypass.Open(here, open); err != nil {
+		if l.bypass, err = bypass.Open(l.options, open); err != nil {
 			return err
 		}
 		if err = l.bypass.Attach(track.LAN); err != nil {
@@ -88,22 +93,49 @@ func (p *hangingPort) Receive(wait time.Duration) ([]track.Frame, error) {
 	return frames, err
 }
 
+// open opens a NIC for every worker.
+func (l *lab) open(name string) (ports []*afpacket.Port) {
+	l.t.Helper()
+	l.inBox(func() error {
+		if l.options.Workers < 2 {
+			p, err := afpacket.Open(name, afpacket.Options{})
+			ports = []*afpacket.Port{p}
+			return err
+		}
+		share, err := fanout.Load()
+		if err != nil {
+			return err
+		}
+		defer share.Close()
+		ports, err = afpacket.OpenGroup(name, l.options.Workers, share.FD(), afpacket.Options{})
+		return err
+	})
+	return ports
+}
+
 // run starts the box.
 func (l *lab) run() {
 	l.t.Helper()
-	var ports [2]*hangingPort
-	for side, name := range nics {
-		l.hang[side] = make(chan chan struct{}, 1)
-		l.inBox(func() error {
-			p, err := afpacket.Open(name, afpacket.Options{})
-			ports[side] = &hangingPort{p, l.hang[side]}
-			return err
-		})
-		l.t.Cleanup(func() { ports[side].Close() })
+	if more := l.options.Workers; more > 1 { // as the program does
+		was := runtime.GOMAXPROCS(0)
+		runtime.GOMAXPROCS(was + 2*more)
+		l.t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 	}
+	var ports [2][]bridge.Port
+	for side, name := range nics {
+		l.hang[side] = nil
+		for _, p := range l.open(name) {
+			hang := make(chan chan struct{}, 1)
+			l.hang[side] = append(l.hang[side], hang)
+			ports[side] = append(ports[side], &hangingPort{p, hang})
+			l.t.Cleanup(func() { p.Close() })
+		}
+	}
+	o := track.DefaultOptions()
+	o.Workers = l.options.Workers
 	box := bridge.NewBox(bridge.Options{
-		LAN: ports[track.LAN], WAN: ports[track.WAN], Engine: bridge.NewEngine(track.DefaultOptions(), func(track.Event) {}),
-		Guards: [2]bridge.Guard{l.bypass.Guard(track.LAN), l.bypass.Guard(track.WAN)},
+		LAN: ports[track.LAN], WAN: ports[track.WAN], Engine: bridge.NewEngine(o, func(track.Event) {}),
+		Guards: [2][]bridge.Guard{l.bypass.Guards(track.LAN), l.bypass.Guards(track.WAN)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel, l.ended = cancel, make(chan error, 1)

@@ -149,7 +149,7 @@ type observation struct {
 }
 
 func (b *Bypass) observe(side track.Side) observation {
-	returned := b.guards[side].returned.Load()
+	returned := b.guards[side][0].returned.Load()
 	cause, _ := b.bypassing(side)
 	return observation{cause, returned}
 }

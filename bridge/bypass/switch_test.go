@@ -87,32 +87,43 @@ func (s *streams) gap(r *bridgetest.StreamResult, side track.Side, what string, 
 
 // TestHungWorker hangs one worker after the other. The other direction does
 // not notice.
-func TestHungWorker(t *testing.T) {
+func TestHungWorker(t *testing.T) { testHungWorker(t, 1) }
+
+// TestHungWorkerOfSeveral: of several workers each is missed, the one that has
+// the stream and the one that has nothing.
+func TestHungWorkerOfSeveral(t *testing.T) { testHungWorker(t, 2) }
+
+func testHungWorker(t *testing.T, workers int) {
 	l := newLab(t)
+	l.options.Workers = workers
 	l.attach(true)
 	l.run()
 	s := l.stream()
-	var hung, back [2]time.Time
+	var hung, back [2][]time.Time
 	for _, side := range []track.Side{track.LAN, track.WAN} {
-		release := make(chan struct{})
-		hung[side] = time.Now()
-		l.hang[side] <- release
-		l.until("bypassing", func(s *bypass.Status) bool {
-			of := s.Sides[side.String()]
-			return of.Bypassing && of.Cause == bypass.CauseNoHeartbeat && !s.Sides[side.Other().String()].Bypassing
-		})
-		s.flow(400)
-		back[side] = time.Now()
-		close(release)
-		l.until("carrying again", func(s *bypass.Status) bool { return !s.Bypassing() })
-		s.flow(800)
+		for _, hang := range l.hang[side] {
+			release := make(chan struct{})
+			hung[side] = append(hung[side], time.Now())
+			hang <- release
+			l.until("bypassing", func(s *bypass.Status) bool {
+				of := s.Sides[side.String()]
+				return of.Bypassing && of.Cause == bypass.CauseNoHeartbeat && !s.Sides[side.Other().String()].Bypassing
+			})
+			s.flow(400)
+			back[side] = append(back[side], time.Now())
+			close(release)
+			l.until("carrying again", func(s *bypass.Status) bool { return !s.Bypassing() })
+			s.flow(800)
+		}
 	}
 	results := s.finish()
 	for side := range results {
-		s.gap(&results[side], track.Side(side), "hung", hung[side], mostAtLoss)
-		s.gap(&results[side], track.Side(side), "back", back[side], mostAtHandBack)
-		if n := l.status().Sides[track.Side(side).String()].Redirected.Frames; n < 400 {
-			t.Errorf("%d frames from %s redirected, want 400 at least", n, track.Side(side))
+		for i := range hung[side] {
+			s.gap(&results[side], track.Side(side), "hung", hung[side][i], mostAtLoss)
+			s.gap(&results[side], track.Side(side), "back", back[side][i], mostAtHandBack)
+		}
+		if n := l.status().Sides[track.Side(side).String()].Redirected.Frames; n < 400*uint64(workers) {
+			t.Errorf("%d frames from %s redirected, want %d at least", n, track.Side(side), 400*workers)
 		}
 	}
 	l.stop()
@@ -120,8 +131,13 @@ func TestHungWorker(t *testing.T) {
 
 // TestForcedAndBack goes to the bypass and back while the box runs: nearly
 // nothing is lost at either switch.
-func TestForcedAndBack(t *testing.T) {
+func TestForcedAndBack(t *testing.T) { testForcedAndBack(t, 1) }
+
+func TestForcedAndBackOfSeveral(t *testing.T) { testForcedAndBack(t, 3) }
+
+func testForcedAndBack(t *testing.T, workers int) {
 	l := newLab(t)
+	l.options.Workers = workers
 	l.attach(false)
 	l.run()
 	s := l.stream()
@@ -147,8 +163,13 @@ func TestForcedAndBack(t *testing.T) {
 
 // TestStopAndStart stops a box in good order, with open: frames go past it,
 // also when it starts again, until it carries.
-func TestStopAndStart(t *testing.T) {
+func TestStopAndStart(t *testing.T) { testStopAndStart(t, 1) }
+
+func TestStopAndStartOfSeveral(t *testing.T) { testStopAndStart(t, 2) }
+
+func testStopAndStart(t *testing.T, workers int) {
 	l := newLab(t)
+	l.options.Workers = workers
 	l.attach(true)
 	l.run()
 	s := l.stream()

@@ -6,7 +6,8 @@
 // before is there again when the link is.
 //
 // An Attachment is a bridge.Port that lives longer than its socket. The Keeper
-// owns one for each side. It follows the kernel's link messages, and it is the
+// owns one for each worker of each side; those of a side get their sockets
+// together and lose them together. It follows the kernel's link messages, and it is the
 // only one that opens sockets; the worker that receives closes them, since the
 // frames it works on may lie in their memory.
 //

@@ -167,8 +167,9 @@ func (f *fakeSystem) set(do func()) {
 // fakeLab is a Keeper over NICs and ports in memory.
 type fakeLab struct {
 	*lab
-	system *fakeSystem
-	ports  sync.Map // the newest *memory by name
+	system  *fakeSystem
+	workers int
+	ports   sync.Map // the newest *memory by name, that of the last worker
 }
 
 func newFakeLab(t *testing.T) *fakeLab {
@@ -179,10 +180,14 @@ func newFakeLab(t *testing.T) *fakeLab {
 func (l *fakeLab) options() Options {
 	o := l.lab.options()
 	o.System = l.system
-	o.Open = func(name string) (Port, error) {
-		m := newMemory()
-		l.ports.Store(name, m)
-		return m, nil
+	o.Open = func(name string) ([]Port, error) {
+		var ports []Port
+		for range max(l.workers, 1) {
+			m := newMemory()
+			l.ports.Store(name, m)
+			ports = append(ports, m)
+		}
+		return ports, nil
 	}
 	return o
 }
@@ -222,7 +227,7 @@ func (l *fakeLab) wait(what string, so func() bool) {
 var errRefused = errors.New("operation not permitted")
 
 func (l *fakeLab) attached(side track.Side) func() bool {
-	return func() bool { return l.keeper.Port(side).Attached() }
+	return func() bool { return l.keeper.sides[side].ports.attached() }
 }
 
 func stateOf(name string, index int) nic.State {

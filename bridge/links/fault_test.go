@@ -194,7 +194,7 @@ func TestUnfit(t *testing.T) {
 			t.Fatalf("the address is not said:\n%s", l.log.String())
 		}
 	}
-	if l.keeper.Port(track.WAN).Attached() {
+	if l.keeper.Ports(track.WAN)[0].Attached() {
 		t.Error("a NIC with an address was opened")
 	}
 	l.waitDrops("egress-down", l.engine.Stats().Reasons["egress-down"]+3000) // longer than it takes to try again

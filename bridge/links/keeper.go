@@ -17,8 +17,11 @@ type Options struct {
 	// and neither is open yet: what is on them is no other box's. An error keeps
 	// the box from starting. nil means that nobody asks.
 	OnClaim func() error
-	// Open opens a NIC of the calling thread's network namespace.
-	Open func(name string) (Port, error)
+	// Open opens a NIC of the calling thread's network namespace: a port for each
+	// worker, which share its frames.
+	Open func(name string) ([]Port, error)
+	// Workers is how many ports Open returns; 0 means 1.
+	Workers int
 	// OnOpen is called whenever a NIC was opened, the first time and later,
 	// once its frames can be received, in its network namespace. An error
 	// keeps the box from starting; later it is logged, and OnOpen is called
@@ -69,6 +72,7 @@ func New(o Options) (*Keeper, error) {
 	if o.Settle == 0 {
 		o.Settle = defaultSettle
 	}
+	o.Workers = max(o.Workers, 1)
 	if o.OnClaim == nil {
 		o.OnClaim = func() error { return nil }
 	}
@@ -116,8 +120,9 @@ func (k *Keeper) begin() (err error) {
 	return nil
 }
 
-// Port returns the port of a side. It lives as long as the Keeper.
-func (k *Keeper) Port(side track.Side) *Attachment { return k.sides[side].port }
+// Ports returns the ports of a side, one for each worker. They live as long as
+// the Keeper.
+func (k *Keeper) Ports(side track.Side) []*Attachment { return k.sides[side].ports }
 
 // Run follows the NICs until ctx is done.
 func (k *Keeper) Run(ctx context.Context) error {
@@ -195,7 +200,7 @@ func (k *Keeper) reconcile(now time.Time) (wait time.Duration, waits bool) {
 	for i, s := range k.sides {
 		nics[i] = s.look()
 		again = earlier(again, s.keepOpen(now, nics[i]))
-		s.port.SetLink(nics[i].Running)
+		s.ports.setLink(nics[i].Running)
 	}
 	if k.propagation != nil {
 		again = earlier(again, k.propagate(now, nics))

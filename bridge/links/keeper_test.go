@@ -47,10 +47,10 @@ func TestKeeperRefusals(t *testing.T) {
 	}{
 		{"no watch", func(l *fakeLab, _ *Options) { l.system.noWatch = errRefused }},
 		{"claimed by another", func(l *fakeLab, _ *Options) { l.system.noClaim = errRefused }},
-		{"no socket", func(_ *fakeLab, o *Options) { o.Open = func(string) (Port, error) { return nil, errRefused } }},
+		{"no socket", func(_ *fakeLab, o *Options) { o.Open = func(string) ([]Port, error) { return nil, errRefused } }},
 		{"no socket on the second", func(_ *fakeLab, o *Options) {
 			open := o.Open
-			o.Open = func(name string) (Port, error) {
+			o.Open = func(name string) ([]Port, error) {
 				if name == "wan" {
 					return nil, errRefused
 				}
@@ -109,7 +109,7 @@ func TestKeeperOfAnotherBox(t *testing.T) {
 	o := l.options()
 	o.System = secondTaken{l.system}
 	o.OnClaim = func() error { t.Error("OnClaim is called"); return nil }
-	o.Open = func(name string) (Port, error) { t.Errorf("%s is opened", name); return nil, errRefused }
+	o.Open = func(name string) ([]Port, error) { t.Errorf("%s is opened", name); return nil, errRefused }
 	if _, err := New(o); !errors.Is(err, errRefused) {
 		t.Errorf("got %v", err)
 	}
@@ -204,13 +204,56 @@ func TestKeeperSocketFails(t *testing.T) {
 	l.run(l.options())
 	old := l.port("lan")
 	old.FailReceive(errRefused)
-	_, _ = l.keeper.Port(track.LAN).Receive(patience)
+	_, _ = l.keeper.Ports(track.LAN)[0].Receive(patience)
 	l.wait("opened again", l.attached(track.LAN))
 	if l.port("lan") == old || !strings.Contains(l.log.String(), errRefused.Error()) {
 		t.Errorf("the same port %v\n%s", l.port("lan") == old, l.log.String())
 	}
 	if len(l.events) != 0 {
 		t.Errorf("events %q", l.events)
+	}
+}
+
+// TestKeeperSeveralWorkers: the ports of a NIC are opened together, and if one of
+// them fails all are opened again.
+func TestKeeperSeveralWorkers(t *testing.T) {
+	l := newFakeLab(t)
+	l.workers = 3
+	o := l.options()
+	o.Workers = l.workers
+	l.run(o)
+	ports := l.keeper.Ports(track.WAN)
+	if len(ports) != 3 {
+		t.Fatalf("%d ports", len(ports))
+	}
+	old := l.port("wan")
+	old.FailReceive(errRefused)
+	_, _ = ports[2].Receive(patience)
+	l.wait("opened again", func() bool { return l.port("wan") != old && l.attached(track.WAN)() })
+	for i, port := range ports {
+		if _, err := port.Receive(0); err != nil { // closes the one before
+			t.Errorf("port %d: %v", i, err)
+		}
+	}
+	if old.closings() != 1 {
+		t.Errorf("the port that failed was closed %d times", old.closings())
+	}
+	lan := l.port("lan")
+	l.system.remove("wan", true)
+	l.expect("link-down wan", "nic-gone wan")
+	for i, port := range ports {
+		if port.Attached() {
+			t.Errorf("port %d is attached to a NIC that is gone", i)
+		}
+	}
+	l.system.change(stateOf("wan", 9))
+	l.wait("open", l.attached(track.WAN))
+	if l.port("lan") != lan {
+		t.Error("the other side was opened again")
+	}
+	l.port("wan").Inject(testFrame(1))
+	if frames, err := ports[2].Receive(patience); err != nil || len(frames) != 1 || SumStats(ports).Received != 1 {
+		t.Errorf("%d frames, %v, %d received in all", len(frames), err, SumStats(ports).Received)
 	}
 }
 

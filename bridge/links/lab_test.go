@@ -72,7 +72,10 @@ func newLab(t *testing.T, change func(*Options)) *lab {
 func (l *lab) options() Options {
 	return Options{
 		LAN: bridgetest.LANNIC, WAN: bridgetest.WANNIC, Log: slog.New(slog.NewTextHandler(&l.log, nil)),
-		Open:   func(name string) (Port, error) { return afpacket.Open(name, afpacket.Options{}) },
+		Open: func(name string) ([]Port, error) {
+			port, err := afpacket.Open(name, afpacket.Options{})
+			return []Port{port}, err
+		},
 		OnOpen: l.onOpen, OnEvent: l.onEvent,
 	}
 }
@@ -80,7 +83,7 @@ func (l *lab) options() Options {
 func (l *lab) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
-	box := bridge.NewBox(bridge.Options{LAN: l.keeper.Port(track.LAN), WAN: l.keeper.Port(track.WAN), Engine: l.engine})
+	box := bridge.NewBox(bridge.Options{LAN: []bridge.Port{l.keeper.Ports(track.LAN)[0]}, WAN: []bridge.Port{l.keeper.Ports(track.WAN)[0]}, Engine: l.engine})
 	for _, run := range []func(context.Context) error{box.Run, l.keeper.Run} {
 		l.running.Go(func() {
 			if err := run(ctx); err != nil {
@@ -104,7 +107,7 @@ func (l *lab) stop() {
 		l.t.Error(err)
 	}
 	s := l.engine.Stats()
-	lan, wan := l.keeper.Port(track.LAN).Stats(), l.keeper.Port(track.WAN).Stats()
+	lan, wan := l.keeper.Ports(track.LAN)[0].Stats(), l.keeper.Ports(track.WAN)[0].Stats()
 	if lan.Received+wan.Received != s.Frames || lan.Sent+wan.Sent != s.Forwarded || s.Forwarded+s.Dropped != s.Frames {
 		l.t.Errorf("the counters do not add up: lan %+v, wan %+v, engine %+v", lan, wan, s.Totals)
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/grewire/grewire/track"
 )
 
-// side is one side of the box: its port, and what is known of its NIC.
+// side is one side of the box: its ports, and what is known of its NIC.
 type side struct {
 	keeper *Keeper
 	side   track.Side
 	name   string
-	port   *Attachment
+	ports  attachments
 
 	told    nic.State             // as link messages have it; Index 0: there is none
 	link    bool                  // link-up was the last link event, or none was
@@ -29,13 +29,15 @@ type side struct {
 
 func newSide(k *Keeper, which track.Side, name string) *side {
 	s := &side{keeper: k, side: which, name: name, link: true}
-	s.port = NewAttachment(name, func(err error) {
-		s.failure.Store(&err)
-		select {
-		case k.failed <- struct{}{}:
-		default:
-		}
-	})
+	for range k.options.Workers {
+		s.ports = append(s.ports, NewAttachment(name, func(err error) {
+			s.failure.Store(&err)
+			select {
+			case k.failed <- struct{}{}:
+			default:
+			}
+		}))
+	}
 	return s
 }
 
@@ -45,12 +47,12 @@ func (s *side) begin() (err error) {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	s.opened = time.Now()
-	port, err := s.take()
+	ports, err := s.take()
 	if err != nil {
 		return err
 	}
-	s.port.SetLink(s.told.Running)
-	s.port.Attach(port)
+	s.ports.setLink(s.told.Running)
+	s.ports.attach(ports)
 	if err := s.keeper.options.OnOpen(s.side, s.told.Index); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -80,15 +82,15 @@ func (s *side) claim() (err error) {
 }
 
 // take claims and opens the NIC.
-func (s *side) take() (Port, error) {
+func (s *side) take() ([]Port, error) {
 	if err := s.claim(); err != nil {
 		return nil, err
 	}
-	port, err := s.keeper.options.Open(s.name)
+	ports, err := s.keeper.options.Open(s.name)
 	if err == nil {
 		s.turnOffLRO()
 	}
-	return port, err
+	return ports, err
 }
 
 func (s *side) turnOffLRO() {
@@ -133,7 +135,7 @@ func (s *side) follow(c nic.Change) bool {
 func (s *side) report(n nic.State) {
 	if n.MTU != s.told.MTU {
 		s.event(track.EventMTUChanged, n.MTU)
-		s.port.MTU()
+		s.ports.refreshMTU()
 	}
 	if n.Running != s.link {
 		s.link = n.Running
@@ -173,10 +175,10 @@ func (s *side) gone() {
 	s.event(track.EventNICGone, 0)
 }
 
-// letGo gives up the port and the claim.
+// letGo gives up the ports and the claim.
 func (s *side) letGo() {
-	s.port.SetLink(false)
-	s.port.Detach()
+	s.ports.setLink(false)
+	s.ports.detach()
 	if s.release != nil {
 		_ = s.release() // the NIC is not there any more
 		s.release = nil
@@ -213,11 +215,13 @@ func (s *side) look() nic.State {
 }
 
 // keepOpen opens the NIC if it is there and not open, at most once in
-// retryInterval, and returns when to try again.
+// retryInterval, and returns when to try again. Ports go together: without one
+// of them frames would go by other ways through the rest.
 func (s *side) keepOpen(now time.Time, n nic.State) (again time.Time) {
-	if n.Index == 0 || s.port.Attached() {
+	if n.Index == 0 || s.ports.attached() {
 		return again
 	}
+	s.ports.detach()
 	if next := s.opened.Add(retryInterval); now.Before(next) {
 		return next
 	}
@@ -225,7 +229,7 @@ func (s *side) keepOpen(now time.Time, n nic.State) (again time.Time) {
 		s.keeper.log.Warn("its socket failed", "nic", s.name, "error", *err)
 	}
 	s.opened = now
-	port, err := s.reopen()
+	ports, err := s.reopen()
 	if err != nil {
 		s.complain("cannot be opened; it is tried again", err)
 		return now.Add(retryInterval)
@@ -233,7 +237,7 @@ func (s *side) keepOpen(now time.Time, n nic.State) (again time.Time) {
 	s.said = ""
 	// Attached first: who takes over after frames went past by what OnOpen sets
 	// up has to find their copies in the port.
-	s.port.Attach(port)
+	s.ports.attach(ports)
 	if err := s.keeper.options.OnOpen(s.side, s.told.Index); err != nil {
 		s.complain("opened, but not all is set up", err)
 	}
@@ -242,7 +246,7 @@ func (s *side) keepOpen(now time.Time, n nic.State) (again time.Time) {
 }
 
 // reopen checks a NIC as at the start and takes it.
-func (s *side) reopen() (Port, error) {
+func (s *side) reopen() ([]Port, error) {
 	found, err := s.keeper.system.Inspect(s.name)
 	if err != nil {
 		return nil, err
@@ -275,7 +279,7 @@ func (s *side) complain(what string, err error) {
 
 // close leaves the NIC as it was found.
 func (s *side) close() error {
-	s.port.Close()
+	s.ports.close()
 	var errs []error
 	if s.lro != 0 {
 		if n, err := s.keeper.system.ByIndex(s.lro); err == nil && n.Index != 0 {

@@ -89,7 +89,10 @@ func (l *lab) start() {
 		}
 		keeper, err = links.New(links.Options{
 			LAN: bridgetest.LANNIC, WAN: bridgetest.WANNIC, Log: log,
-			Open: func(name string) (links.Port, error) { return afpacket.Open(name, afpacket.Options{}) },
+			Open: func(name string) ([]links.Port, error) {
+				port, err := afpacket.Open(name, afpacket.Options{})
+				return []links.Port{port}, err
+			},
 			OnOpen: func(side track.Side, index int) error {
 				if err := host.Attach(side); err != nil {
 					return err
@@ -101,8 +104,8 @@ func (l *lab) start() {
 		return err
 	}))
 	frames := bridge.NewBox(bridge.Options{
-		LAN: keeper.Port(track.LAN), WAN: keeper.Port(track.WAN), Engine: engine, Clock: clock,
-		Guards: [2]bridge.Guard{host.Guard(track.LAN), host.Guard(track.WAN)},
+		LAN: []bridge.Port{keeper.Ports(track.LAN)[0]}, WAN: []bridge.Port{keeper.Ports(track.WAN)[0]}, Engine: engine, Clock: clock,
+		Guards: [2][]bridge.Guard{host.Guards(track.LAN), host.Guards(track.WAN)},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	group, ctx := errgroup.WithContext(ctx)

@@ -210,8 +210,10 @@ func (b *bypassLab) event(text string) {
 
 // TestLabFailOpen stops, continues, kills and restarts a box that fails open,
 // and ends it in good order: frames pass all the while.
-func TestLabFailOpen(t *testing.T) {
-	b := newBypassLab(t, "open")
+func TestLabFailOpen(t *testing.T) { testLabFailOpen(t) }
+
+func testLabFailOpen(t *testing.T, keys ...string) {
+	b := newBypassLab(t, "open", keys...)
 	b.start()
 	b.stream()
 
@@ -368,8 +370,10 @@ func TestLabFailClosed(t *testing.T) {
 
 // TestLabBypassCommand takes a running box out of the path and back, and does
 // without a box.
-func TestLabBypassCommand(t *testing.T) {
-	b := newBypassLab(t, "closed")
+func TestLabBypassCommand(t *testing.T) { testLabBypassCommand(t) }
+
+func testLabBypassCommand(t *testing.T, keys ...string) {
+	b := newBypassLab(t, "closed", keys...)
 	b.start()
 	b.stream()
 	b.during("bypass on", atHandBack, func() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"runtime"
 	"strings"
 	"text/tabwriter"
 
@@ -85,6 +86,7 @@ func (p *program) check(_ context.Context, args []string) int {
 	r.add(conf, &m, nic.CapabilityCheck())
 	r.addProblems(bypassProblem(conf))
 	r.addProblems(surroundings(conf, &m))
+	r.addWorkers(conf)
 	r.addNAT(conf, &m)
 	code := p.report(&r, *asJSON)
 	if !r.Ready {
@@ -127,6 +129,12 @@ func (r *report) addProblems(problems []problemJSON) {
 	for _, p := range problems {
 		r.Problems = append(r.Problems, p)
 		r.Ready = r.Ready && p.Severity != nic.Fatal.String()
+	}
+}
+
+func (r *report) addWorkers(conf *config.Config) {
+	if message, advice := crowdedWorkers(&conf.Bridge, runtime.NumCPU()); message != "" {
+		r.Problems = append(r.Problems, problemJSON{Severity: nic.Warning.String(), Message: message, Advice: advice})
 	}
 }
 

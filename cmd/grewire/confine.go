@@ -10,7 +10,6 @@ import (
 
 	"github.com/grewire/grewire/bridge/privilege"
 	"github.com/grewire/grewire/config"
-	"github.com/grewire/grewire/track"
 )
 
 // confine takes from the process what the box does not need from now on, and
@@ -69,6 +68,6 @@ func anotherUsers(paths []string) bool {
 // summary says how the box is in a line.
 func (b *runningBox) summary() string {
 	s := b.engine.Stats()
-	return fmt.Sprintf("carrying frames between %s and %s: %s, %s, %s dropped", b.links.Port(track.LAN).Name(), b.links.Port(track.WAN).Name(),
+	return fmt.Sprintf("carrying frames between %s and %s: %s, %s, %s dropped", b.conf.Bridge.LAN, b.conf.Bridge.WAN,
 		plural(uint64(s.Limits["calls"].Used), "call"), plural(s.Frames, "frame"), fmt.Sprint(s.Dropped))
 }

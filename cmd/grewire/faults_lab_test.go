@@ -88,7 +88,7 @@ var boxNICs = [2]string{track.LAN: bridgetest.LANNIC, track.WAN: bridgetest.WANN
 func newFaultLab(t *testing.T, random *rand.Rand) *faultLab {
 	t.Helper()
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, "")
-	b.bridge = fmt.Sprintf("fail = \"open\"\nlink_propagation = %v\n", random.IntN(2) == 0)
+	b.bridge = fmt.Sprintf("fail = \"open\"\nlink_propagation = %v\nworkers = %d\n", random.IntN(2) == 0, 1+random.IntN(2))
 	t.Log(b.bridge)
 	b.state = filepath.Join(b.top.Lab.Dir(), "state")
 	l := &faultLab{labBox: b, random: random, done: make(map[string]int)}

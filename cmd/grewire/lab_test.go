@@ -312,8 +312,11 @@ func (b *labBox) checkSums(path, from string) {
 
 // TestLabCalls takes three real clients, all with the same call ID, through
 // the box to a real server.
-func TestLabCalls(t *testing.T) {
-	b := startLab(t, bridgetest.InlineOption{Clients: 3})
+func TestLabCalls(t *testing.T) { testLabCalls(t, "") }
+
+func testLabCalls(t *testing.T, keys string) {
+	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, keys)
+	b.start()
 	server, err := bridgetest.StartServer(b.top.Server)
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/grewire/grewire/bridge"
-	"github.com/grewire/grewire/bridge/afpacket"
+	"github.com/grewire/grewire/bridge/fanout"
 	"github.com/grewire/grewire/bridge/links"
 	"github.com/grewire/grewire/bridge/nic"
 	"github.com/grewire/grewire/config"
@@ -13,16 +13,11 @@ import (
 
 // linkOptions says how the box keeps to its NICs. Whoever is to be told when
 // they were claimed, or one was opened, or opened again, sets OnClaim and OnOpen.
-func linkOptions(conf *config.Config, hub *bridge.Hub, clock bridge.Clock, log *slog.Logger) links.Options {
+func linkOptions(conf *config.Config, share *fanout.Program, hub *bridge.Hub, clock bridge.Clock, log *slog.Logger) links.Options {
 	return links.Options{
 		LAN: conf.Bridge.LAN, WAN: conf.Bridge.WAN, Propagate: conf.Bridge.LinkPropagation, Log: log,
-		Open: func(name string) (links.Port, error) {
-			port, err := afpacket.Open(name, portOptions(&conf.Bridge))
-			if err != nil {
-				return nil, err // and no Port around a nil pointer
-			}
-			return port, nil
-		},
+		Workers: conf.Bridge.Workers,
+		Open:    func(name string) ([]links.Port, error) { return openPorts(name, &conf.Bridge, share) },
 		OnEvent: func(e track.Event) {
 			e.Time = clock()
 			hub.Publish(e)

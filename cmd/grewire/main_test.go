@@ -153,6 +153,8 @@ tcp_established = "4s"
 tcp_syn = "5s"
 tcp_closing = "6s"
 pending_call = "7s"
+[bridge]
+workers = 3
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +165,7 @@ pending_call = "7s"
 	}
 	want := `{"Policy":{"AnyGRE":true,"GREv0":0,"Other":1,"DenyPPTP":true,"StrictGRE":1,"Adopt":true,"Clients":["10.0.0.0/8"],"Servers":["192.0.2.1/32"]},` +
 		`"Limits":{"Connections":11,"ConnectionsPerHost":8192,"Calls":12,"CallsPerConnection":9,"CallsPerHost":10,"Expectations":24,"Fragments":16,"HoldBytes":4096},` +
-		`"Timeouts":{"Expectation":1000000000,"GREUnreplied":2000000000,"GREStream":3000000000,"TCPEstablished":4000000000,"TCPSyn":5000000000,"TCPClosing":6000000000,"PendingCall":7000000000},"Translation":null,"Seed":0}`
+		`"Timeouts":{"Expectation":1000000000,"GREUnreplied":2000000000,"GREStream":3000000000,"TCPEstablished":4000000000,"TCPSyn":5000000000,"TCPClosing":6000000000,"PendingCall":7000000000},"Translation":null,"Workers":3,"Seed":0}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -50,8 +51,8 @@ func newServiceManager(log *slog.Logger) *serviceManager {
 
 // watched is the box in the eyes of a service manager.
 type watched struct {
-	cycles func() [2]uint64 // see bridge.Box.Cycles
-	status func() string    // how it goes, in a line
+	cycles func() [2][]uint64 // see bridge.Box.Cycles
+	status func() string      // how it goes, in a line
 }
 
 // follow tells the manager that the box is ready once every worker has begun
@@ -150,14 +151,14 @@ func (m *serviceManager) tell(message string) {
 
 // pulse tells whether workers move.
 type pulse struct {
-	fed    [2]uint64 // their cycles when all had moved last, by side
-	silent int       // how often in a row not all had moved since
+	fed    [2][]uint64 // their cycles when all had moved last, by side
+	silent int         // how often in a row not all had moved since
 }
 
 // beats reports whether all workers have moved since it did so last.
-func (p *pulse) beats(cycles [2]uint64) bool {
+func (p *pulse) beats(cycles [2][]uint64) bool {
 	for side := range cycles {
-		if cycles[side] == p.fed[side] {
+		if len(p.stands(cycles, side)) > 0 {
 			return false
 		}
 	}
@@ -165,12 +166,25 @@ func (p *pulse) beats(cycles [2]uint64) bool {
 	return true
 }
 
+// stands returns which workers of a side have not moved.
+func (p *pulse) stands(cycles [2][]uint64, side int) (workers []int) {
+	for i, n := range cycles[side] {
+		if fed := p.fed[side]; n == 0 || i < len(fed) && n == fed[i] {
+			workers = append(workers, i)
+		}
+	}
+	return workers
+}
+
 // standing names the workers that do not move.
-func (p *pulse) standing(cycles [2]uint64) string {
+func (p *pulse) standing(cycles [2][]uint64) string {
 	var sides []string
 	for side := range cycles {
-		if cycles[side] == p.fed[side] {
+		switch n, all := len(p.stands(cycles, side)), len(cycles[side]); {
+		case n > 0 && all == 1:
 			sides = append(sides, "the "+track.Side(side).String()+" side")
+		case n > 0:
+			sides = append(sides, fmt.Sprintf("the %s side by %d of %d workers", track.Side(side), n, all))
 		}
 	}
 	return "stuck: no frames are taken from " + strings.Join(sides, " and ")

@@ -22,7 +22,7 @@ type managed struct {
 	*serviceManager
 	*managerSocket
 	given     chan time.Time
-	cycles    chan [2]uint64
+	cycles    chan [2][]uint64
 	intervals chan time.Duration // those that were asked for
 	log       bytes.Buffer
 	stop      func()
@@ -35,7 +35,7 @@ func newManaged(t *testing.T, addr string, variables map[string]string) *managed
 	for name, value := range variables {
 		t.Setenv(name, value)
 	}
-	m := &managed{managerSocket: newManagerSocket(t, addr), given: make(chan time.Time), cycles: make(chan [2]uint64), intervals: make(chan time.Duration, 2)}
+	m := &managed{managerSocket: newManagerSocket(t, addr), given: make(chan time.Time), cycles: make(chan [2][]uint64), intervals: make(chan time.Duration, 2)}
 	m.serviceManager = newServiceManager(slog.New(slog.NewTextHandler(&m.log, nil)))
 	m.ticks = func(interval time.Duration) <-chan time.Time { m.intervals <- interval; return m.given }
 	return m
@@ -46,7 +46,7 @@ func (m *managed) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() {
-		done <- m.follow(ctx, watched{func() [2]uint64 { return <-m.cycles }, func() string { return "fine\nso far" }})
+		done <- m.follow(ctx, watched{func() [2][]uint64 { return <-m.cycles }, func() string { return "fine\nso far" }})
 		close(done)
 	}()
 	m.stop = func() {
@@ -61,7 +61,7 @@ func (m *managed) start() {
 // beat gives one tick, at which the workers have come so far.
 func (m *managed) beat(lan, wan uint64) {
 	m.given <- time.Time{}
-	m.cycles <- [2]uint64{lan, wan}
+	m.cycles <- [2][]uint64{{lan}, {wan}}
 }
 
 // got checks what the manager is told next.
@@ -94,12 +94,12 @@ func TestManager(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := newManaged(t, addr, map[string]string{"WATCHDOG_USEC": "400000", "WATCHDOG_PID": strconv.Itoa(os.Getpid())})
 			m.start()
-			m.cycles <- [2]uint64{0, 0}
+			m.cycles <- [2][]uint64{{0}, {0}}
 			m.beat(1, 0)
 			m.beat(2, 0)
 			m.given <- time.Time{}
 			m.gotNothing() // one worker has not begun yet
-			m.cycles <- [2]uint64{2, 1}
+			m.cycles <- [2][]uint64{{2}, {1}}
 			m.got("map[READY:1 STATUS:fine; so far]")
 			for _, want := range []time.Duration{startInterval, 100 * time.Millisecond} {
 				if got := <-m.intervals; got != want {
@@ -134,12 +134,34 @@ func (m *managed) feedWhileMoving() {
 	}
 }
 
+// TestPulse: of several workers in a direction each must move, however far ahead
+// of the others it is.
+func TestPulse(t *testing.T) {
+	var p pulse
+	for i, step := range []struct {
+		cycles [2][]uint64
+		stuck  string
+	}{
+		{[2][]uint64{{0, 0}, {0, 0}}, "the lan side by 2 of 2 workers and the wan side by 2 of 2 workers"},
+		{[2][]uint64{{1, 1}, {1, 0}}, "the wan side by 1 of 2 workers"},
+		{[2][]uint64{{1, 1}, {1, 1}}, ""},
+		{[2][]uint64{{2, 9}, {2, 2}}, ""},
+		{[2][]uint64{{3, 9}, {3, 3}}, "the lan side by 1 of 2 workers"},
+		{[2][]uint64{{4, 10}, {3, 3}}, ""},
+	} {
+		standing := p.standing(step.cycles)
+		if beats := p.beats(step.cycles); beats != (step.stuck == "") || !beats && standing != "stuck: no frames are taken from "+step.stuck {
+			t.Errorf("step %d, %v: beats %v, %q", i, step.cycles, beats, standing)
+		}
+	}
+}
+
 // TestManagerStopEarly: a box that is stopped before it carries frames was
 // never ready.
 func TestManagerStopEarly(t *testing.T) {
 	m := newManaged(t, addresses(t)["path"], nil)
 	m.start()
-	m.cycles <- [2]uint64{1, 0}
+	m.cycles <- [2][]uint64{{1}, {0}}
 	m.stop()
 	m.got("map[STOPPING:1]")
 }

@@ -23,6 +23,12 @@ const (
 	// What translation adds to them.
 	octetsPerTranslatedConnection = 384
 	octetsPerTranslatedCall       = 1024
+	// octetsPerSharedCall is what several workers in a direction add: a key map in
+	// shards, each with room for what chance may put there.
+	octetsPerSharedCall = 160
+	// octetsPerWorker are the batches of one more worker in each direction (64
+	// frames of 66 KiB each).
+	octetsPerWorker = 9 << 20
 	// octetsFixed are the batches of both ports (64 frames of 66 KiB each), the
 	// events and the log lines that wait for who reads them, and what tables
 	// have beside their entries.
@@ -37,8 +43,9 @@ const (
 // begins when the heap has doubled, and the rings of both ports. Lists that are
 // being read come on top of it.
 func memoryBound(c *config.Config, mtu int) uint64 {
-	rings := 2 * portOptions(&c.Bridge).Memory(mtu).Ring
-	return 2*(tablesBound(c)+octetsFixed) + octetsOfProgram + uint64(rings)
+	workers := c.Bridge.Workers
+	rings := 2 * workers * portOptions(&c.Bridge).Memory(mtu).Ring
+	return 2*(tablesBound(c)+octetsFixed+uint64(workers-1)*octetsPerWorker) + octetsOfProgram + uint64(rings)
 }
 
 func tablesBound(c *config.Config) uint64 {
@@ -46,6 +53,9 @@ func tablesBound(c *config.Config) uint64 {
 	bound := l.Connections*octetsPerConnection + l.Calls*octetsPerCall + l.Fragments*octetsPerFragment + l.HoldBytes
 	if c.NAT.Active() {
 		bound += l.Connections*octetsPerTranslatedConnection + l.Calls*octetsPerTranslatedCall
+	}
+	if c.Bridge.Workers > 1 {
+		bound += l.Calls * octetsPerSharedCall
 	}
 	return uint64(bound)
 }
@@ -55,13 +65,16 @@ func TestMemoryBound(t *testing.T) {
 	for _, n := range []struct{ connections, calls, fragments int }{
 		{1, 1, 1}, {64, 64, 64}, {1024, 1024, 16384}, {16384, 65536, 4096}, {1 << 16, 1, 1}, {1, 1 << 18, 1},
 	} {
-		for _, mode := range []config.NATMode{config.NATOff, config.NATCallID} {
+		for _, variant := range []struct {
+			mode    config.NATMode
+			workers int
+		}{{config.NATOff, 1}, {config.NATCallID, 1}, {config.NATOff, 2}, {config.NATCallID, 4}} {
 			c := config.Default()
-			c.NAT.Mode = mode
+			c.NAT.Mode, c.Bridge.Workers = variant.mode, variant.workers
 			c.Limits.Connections, c.Limits.Calls, c.Limits.Fragments, c.Limits.HoldBytes = n.connections, n.calls, n.fragments, 0
 			const beside = 512 << 10 // a table without entries has its shards
 			heap, bound := heapOf(&c), tablesBound(&c)+beside
-			t.Logf("%+v, nat %s: %s of heap, bound %s", n, mode, mebibytes(heap), mebibytes(bound))
+			t.Logf("%+v, %+v: %s of heap, bound %s", n, variant, mebibytes(heap), mebibytes(bound))
 			if heap > bound || heap < bound/2 && bound > 4*beside {
 				t.Errorf("%+v: %d octets of heap, want at most %d, and no less than half of that", n, heap, bound)
 			}
@@ -79,12 +92,18 @@ func heapOf(c *config.Config) uint64 {
 	options := trackOptions(c)
 	names := translate(&options, c, nil)
 	tracker := track.New(options)
-	lanes := [2]*track.Lane{tracker.Lane(track.LAN), tracker.Lane(track.WAN)}
+	var lanes [2][]*track.Lane
+	for range c.Bridge.Workers {
+		for side := range lanes {
+			lanes[side] = append(lanes[side], tracker.Lane(track.Side(side)))
+		}
+	}
 	for id := range uint32(c.Limits.Fragments) {
 		packet := tracktest.IP{ID: id + 1, Proto: wire.ProtocolGRE, Payload: make([]byte, 32)}
 		from := id % 2
-		lanes[from].Process([]track.Frame{{Data: packet.Piece(hosts[from], hosts[1-from], 0, 32, true)}}, 1)
-		lanes[from].Events()
+		lane := lanes[from][int(id/2)%c.Bridge.Workers]
+		lane.Process([]track.Frame{{Data: packet.Piece(hosts[from], hosts[1-from], 0, 32, true)}}, 1)
+		lane.Events()
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)

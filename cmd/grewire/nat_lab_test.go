@@ -16,8 +16,10 @@ const masquerade = "[nat]\nmode = \"masquerade\"\naddress = \"" + natAddr + "\"\
 
 // TestLabMasquerade takes three real clients, all with the same call ID, to a
 // real server behind one address. Both ends of each call ping the other.
-func TestLabMasquerade(t *testing.T) {
-	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, "")
+func TestLabMasquerade(t *testing.T) { testLabMasquerade(t, "") }
+
+func testLabMasquerade(t *testing.T, keys string) {
+	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, keys)
 	b.configure(masquerade)
 	b.start()
 	if _, err := bridgetest.StartServer(b.top.Server, bridgetest.ServerOptions{Pings: natPings}); err != nil {

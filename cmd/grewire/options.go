@@ -24,6 +24,7 @@ func trackOptions(c *config.Config) track.Options {
 		},
 		Limits:   track.Limits(c.Limits),
 		Timeouts: track.Timeouts(c.Timeouts),
+		Workers:  c.Bridge.Workers,
 	}
 }
 

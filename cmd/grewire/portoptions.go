@@ -18,33 +18,37 @@ func portOptions(c *config.Bridge) afpacket.Options {
 	}
 }
 
-// makeRoomForWorkers gives all else in the process what the two workers keep
+// makeRoomForWorkers gives all else in the process what the workers keep
 // from it: one that looks for frames without sleeping holds its processor (in
 // the Go scheduler's sense) as long, and the kernel shares out the real ones
 // better.
-func makeRoomForWorkers() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2) }
+func makeRoomForWorkers(perDirection int) {
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2*perDirection)
+}
 
-// memoryReport is what the port of a NIC may take, in bytes.
+// memoryReport is what the ports of a NIC may take together, in bytes.
 type memoryReport struct {
+	Ports   int `json:"ports"`   // one for each worker
 	Ring    int `json:"ring"`    // taken at the start, 0 without a ring
 	Receive int `json:"receive"` // at most
 	Send    int `json:"send"`    // at most
 	Frames  int `json:"frames"`  // at most
 }
 
-func reportMemory(c *config.Bridge, n *nic.NIC) memoryReport {
-	m := portOptions(c).Memory(n.MTU)
-	return memoryReport{m.Ring, m.Receive, m.Send, m.Frames}
+func reportMemory(c *config.Bridge, of *nic.NIC) memoryReport {
+	m := portOptions(c).Memory(of.MTU)
+	n := c.Workers
+	return memoryReport{n, n * m.Ring, n * m.Receive, n * m.Send, n * m.Frames}
 }
 
 // printMemory prints what the ports take.
 func (r *report) printMemory(out io.Writer) error {
 	table := newTable(out)
-	fmt.Fprintln(table, "MEMORY\tRING\tRECEIVE QUEUE\tSEND QUEUE\tLONG FRAMES")
+	fmt.Fprintln(table, "MEMORY\tRING\tRECEIVE QUEUE\tSEND QUEUE\tLONG FRAMES\tPORTS")
 	for _, side := range sideNames {
 		if n := r.NICs[side]; n.Exists {
 			m := n.Memory
-			fmt.Fprintf(table, "%s\t%s\tup to %s\tup to %s\tup to %s\n", side, mebibytes(m.Ring), mebibytes(m.Receive), mebibytes(m.Send), mebibytes(m.Frames))
+			fmt.Fprintf(table, "%s\t%s\tup to %s\tup to %s\tup to %s\t%d\n", side, mebibytes(m.Ring), mebibytes(m.Receive), mebibytes(m.Send), mebibytes(m.Frames), m.Ports)
 		}
 	}
 	fmt.Fprintln(table)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/bridge/afpacket"
 	"github.com/grewire/grewire/bridge/bypass"
+	"github.com/grewire/grewire/bridge/fanout"
 	"github.com/grewire/grewire/bridge/links"
 	"github.com/grewire/grewire/bridge/neighbour"
 	"github.com/grewire/grewire/bridge/nic"
@@ -88,6 +90,9 @@ func ready(conf *config.Config, log *slog.Logger) error {
 	if err := afpacket.MayBeRealTime(); err != nil {
 		log.Warn(notRealTime, "error", err, "advice", realTimeAdvice)
 	}
+	if message, advice := crowdedWorkers(&conf.Bridge, runtime.NumCPU()); message != "" {
+		log.Warn(message, "advice", advice)
+	}
 	logOffloads(log, &m.lan, &m.wan)
 	return errors.Join(append(faults, nic.CapabilityCheck())...)
 }
@@ -116,7 +121,8 @@ type runningBox struct {
 	names     *nat.Translator // nil if nothing is translated
 	reloads   *reloader
 	server    *status.Server
-	bypass    *bypass.Bypass // nil where the kernel refuses it
+	bypass    *bypass.Bypass  // nil where the kernel refuses it
+	fanout    *fanout.Program // nil with one worker
 	links     *links.Keeper
 	neighbour *neighbour.Box // nil without addresses to answer for
 	state     *stateKeeper
@@ -150,7 +156,10 @@ func (b *runningBox) open() (err error) {
 	if b.neighbour, err = openNeighbour(b.conf, b.hub, b.clock, b.log); err != nil {
 		return err
 	}
-	options := linkOptions(b.conf, b.hub, b.clock, b.log)
+	if b.fanout, err = openFanout(b.conf); err != nil {
+		return err
+	}
+	options := linkOptions(b.conf, b.fanout, b.hub, b.clock, b.log)
 	options.OnClaim, options.OnOpen, options.OnEvent = b.openBypass, b.attach, b.onLink(options.OnEvent)
 	if b.links, err = links.New(options); err != nil {
 		return err
@@ -163,11 +172,11 @@ func (b *runningBox) open() (err error) {
 // run carries frames until ctx is done or a part of the box fails for good.
 func (b *runningBox) run(ctx context.Context, hangups <-chan os.Signal) error {
 	frames := bridge.NewBox(bridge.Options{
-		LAN: b.links.Port(track.LAN), WAN: b.links.Port(track.WAN), Engine: b.engine, Clock: b.clock, Guards: b.guards(),
+		LAN: portsOf(b.links, track.LAN), WAN: portsOf(b.links, track.WAN), Engine: b.engine, Clock: b.clock, Guards: b.guards(),
 	})
 	b.log.Info("carrying frames", "lan", b.conf.Bridge.LAN, "wan", b.conf.Bridge.WAN, "socket", b.conf.Status.Socket, "version", buildVersion().String())
 	b.carried = true
-	makeRoomForWorkers()
+	makeRoomForWorkers(b.conf.Bridge.Workers)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
 		frames.Run, b.links.Run, b.server.Serve, b.state.run, b.watchBypass, b.answerARP,
@@ -186,7 +195,7 @@ func (b *runningBox) close() (err error) {
 	if b.links != nil {
 		err = b.links.Close()
 	}
-	err = errors.Join(err, b.closeNeighbour())
+	err = errors.Join(err, closeFanout(b.fanout), b.closeNeighbour())
 	if b.server != nil {
 		err = errors.Join(err, b.server.Close())
 	}
@@ -212,8 +221,8 @@ func (b *runningBox) Subscribe() (<-chan track.Event, func()) { return b.hub.Sub
 func (b *runningBox) Stats() any {
 	s := boxStats{Stats: b.engine.Stats(), EventsMissed: b.hub.Missed(), Ports: make(map[string]portStats), Bypass: b.bypassStatus()}
 	for _, side := range [...]track.Side{track.LAN, track.WAN} {
-		port := b.links.Port(side)
-		n := port.Stats()
+		ports := b.links.Ports(side)
+		port, n := ports[0], links.SumStats(ports)
 		s.Ports[side.String()] = portStats{
 			NIC: port.Name(), MTU: port.MTU(), Backend: string(port.Backend()), Received: n.Received, Copied: n.Copied, Sent: n.Sent,
 			KernelDrops: n.Drops, Freezes: n.Freezes, Unreadable: n.Unreadable, Truncated: n.Truncated, Refused: n.Refused,

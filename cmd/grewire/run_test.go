@@ -171,7 +171,7 @@ func TestRunningBoxStats(t *testing.T) {
 	conf.Bridge.LAN, conf.Bridge.WAN = bridgetest.LANNIC, bridgetest.WANNIC
 	box := &runningBox{hub: new(bridge.Hub), engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {})}
 	err = top.Box.Do(func() (err error) {
-		box.links, err = links.New(linkOptions(&conf, box.hub, bridge.NewClock(), nil))
+		box.links, err = links.New(linkOptions(&conf, nil, box.hub, bridge.NewClock(), nil))
 		return err
 	})
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // not.
 func (b *runningBox) openBypass() (err error) {
 	options := bypassOptions(b.conf, b.log)
-	options.Kept = keptFiles()
+	options.Workers, options.Kept = b.conf.Bridge.Workers, keptFiles()
 	b.bypass, err = bypass.Open(options, b.conf.Bridge.Fail == config.FailOpen)
 	for _, file := range options.Kept {
 		_ = file.Close() // not written to
@@ -69,9 +69,9 @@ func (b *runningBox) tellBypass() {
 }
 
 // guards are those of the workers.
-func (b *runningBox) guards() (guards [2]bridge.Guard) {
+func (b *runningBox) guards() (guards [2][]bridge.Guard) {
 	if b.bypass != nil {
-		guards = [2]bridge.Guard{b.bypass.Guard(track.LAN), b.bypass.Guard(track.WAN)}
+		guards = [2][]bridge.Guard{b.bypass.Guards(track.LAN), b.bypass.Guards(track.WAN)}
 	}
 	return guards
 }
