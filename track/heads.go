@@ -210,6 +210,3 @@ func (f *Frame) dataAt() uint32 {
 	}
 	return f.Packet.Payload
 }
-
-// sides are both of them.
-var sides = [flow.Sides]Side{LAN, WAN}
