@@ -31,6 +31,7 @@ type box struct {
 	lan, wan [3]*tracktest.Host
 	// alias is the box on the WAN side, and forward behind which lan[2] stands.
 	alias, forward *tracktest.Host
+	mode           func(*nat.Options)
 	// lonely makes the box know no MAC address but those that it has learnt.
 	lonely bool
 }
@@ -52,7 +53,7 @@ func wanAddr(n byte) netip.Addr { return netip.AddrFrom4([4]byte{198, 51, 100, 1
 // newBox returns a box that translates as mode says.
 func newBox(t tracktest.TB, mode func(*nat.Options), change ...func(*track.Options)) *box {
 	t.Helper()
-	b := new(box)
+	b := &box{mode: mode}
 	b.names = newTranslator(mode, func(o *nat.Options) { o.Neighbour = b.neighbour })
 	b.World = tracktest.New(t, append([]func(*track.Options){func(o *track.Options) { o.Translation = b.names }}, change...)...)
 	b.Translate = b.names.Apply
@@ -62,6 +63,17 @@ func newBox(t tracktest.TB, mode func(*nat.Options), change ...func(*track.Optio
 	}
 	b.alias, b.forward = boxHost(natAddr), boxHost(forwardAddr)
 	return b
+}
+
+// restart starts the box anew, with another translation if mode is not nil.
+func (b *box) restart(mode func(*nat.Options)) track.Restored {
+	if mode == nil {
+		mode = b.mode
+	}
+	saved := b.Save()
+	b.names = newTranslator(mode, func(o *nat.Options) { o.Neighbour = b.neighbour })
+	b.Options.Translation, b.Translate = b.names, b.names.Apply
+	return b.Restart(saved, 0)
 }
 
 // callIDs is how many call IDs the boxes have, in use or at rest.

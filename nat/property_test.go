@@ -37,6 +37,10 @@ type simulation struct {
 	calls []*simCall
 	sent  map[uint64]*simEnd // who sent a frame that is held
 	lossy bool
+	// occupied are IDs that belong to a host which takes no part.
+	occupied map[uint16]bool
+	// restarts makes the box start anew now and then.
+	restarts bool
 }
 
 // dialogue is a control connection and its two ends, the opener first.
@@ -47,10 +51,11 @@ type dialogue struct {
 
 func newSimulation(t *rapid.T) *simulation {
 	seed := rapid.Uint64().Draw(t, "seed") // everything else follows from it: rapid prefers small numbers
-	s := &simulation{T: t, dice: rand.New(rand.NewPCG(seed, 0)), sent: map[uint64]*simEnd{}, lossy: true}
+	s := &simulation{T: t, dice: rand.New(rand.NewPCG(seed, 0)), sent: map[uint64]*simEnd{}, occupied: map[uint16]bool{}, lossy: true}
 	names := []string{"call-id", "masquerade", "forward", "masquerade+forward"}
 	mode := names[s.below(4)]
 	few := s.below(4) == 0
+	s.restarts = !few && s.below(4) == 0
 	s.b = newBox(t, func(o *nat.Options) {
 		map[string]func(*nat.Options){"call-id": byCallID, "masquerade": masquerade, "forward": forwarding, "masquerade+forward": both}[mode](o)
 		if few {
@@ -73,6 +78,7 @@ func (s *simulation) occupy() {
 	for id := range uint16(3) {
 		if c.Say(c.Ends[0].Host, tracktest.OutRequest(1+id)).CallID() != track.DeadID {
 			c.Say(c.Ends[1].Host, tracktest.OutReply(100+id, 1+id, pptp.OutCallResultConnected))
+			s.occupied[1+id] = true
 		}
 	}
 }
@@ -113,11 +119,25 @@ func (s *simulation) step() {
 	case 8, 9, 10:
 		e.receive(s.below(8))
 	case 11:
-		s.b.Advance([]time.Duration{1e6, 1e8, 3e8, 1.1e9}[s.below(4)])
+		// A message must not take as long as the box keeps half of one.
+		s.b.Advance([]time.Duration{1e6, 1e6, 1e6, 1e7, 1e7, 1e8, 1e8, 1.1e9}[s.below(8)])
 		s.take(nil)
+	}
+	if s.restarts && s.below(100) == 0 {
+		s.restart()
 	}
 	s.checkNames()
 	s.checkGRE()
+}
+
+// restart starts the box anew. Of a message that is cut then, with its ID in the
+// part that has left, the rest is lost to it: what comes of a call that is being
+// agreed is not sure.
+func (s *simulation) restart() {
+	s.b.restart(nil)
+	for _, k := range s.calls {
+		k.refused = k.refused || !k.up[0] || !k.up[1]
+	}
 }
 
 // quiesce lets everything arrive that was said, without further loss.

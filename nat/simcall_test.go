@@ -20,7 +20,7 @@ type simCall struct {
 	up       [2]bool   // this end thinks that it is agreed
 	over     [2]bool   // this end has ended it, or heard of its end
 	ending   bool      // somebody has asked for the end
-	refused  bool      // there was no ID for it
+	refused  bool      // there was no ID for it, or there may be none
 }
 
 func (k *simCall) live() bool { return !k.over[0] || !k.over[1] }
@@ -44,7 +44,7 @@ func (e *simEnd) freshID() (uint16, bool) {
 
 // speak lets the program say something.
 func (e *simEnd) speak() {
-	if !e.started {
+	if !e.started || e.restarts && len(e.out)-int(e.next-e.start) > 170 { // what is saved of the stream is little
 		return
 	}
 	switch n := e.below(10); n {
@@ -124,6 +124,9 @@ func (e *simEnd) understand(m simMessage, v pptp.View) {
 		e.checkPeers(k, v.ControlType(), peers)
 	}
 	result, _ := v.Result()
+	if k != nil && v.ControlType() <= pptp.IncomingCallReply && result <= 1 && e.host == e.b.wan[0] && k.d.conn.Ends[0].Host != e.host && e.occupied[id] {
+		e.Fatalf("%s hears %v with ID %d, which is another's", e.host.Addr, v.ControlType(), id)
+	}
 	switch v.ControlType() {
 	case pptp.StartControlConnectionRequest:
 		e.started = true
@@ -194,6 +197,7 @@ func (e *simEnd) reply(k *simCall) {
 }
 
 func (e *simEnd) replied(k *simCall, id uint16, result uint8) {
+	k.refused = k.refused || id == track.DeadID
 	switch {
 	case result != 1:
 		k.refused = k.refused || result == 2 // nobody here says that

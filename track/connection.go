@@ -45,9 +45,9 @@ type connection struct {
 	trySecond Time
 	tried     uint8
 	doubts    uint16 // packets of adoptees on both sides since a call was adopted
-	// holdsSince is when a stream was first seen to hold a buffer; 0 if none
-	// did when the sweeper last looked.
-	holdsSince Time
+	// holdsSince is since when a stream holds a buffer for the message on its way,
+	// by the side that sends; 0 if it held none when the sweeper last looked.
+	holdsSince [flow.Sides]Time
 
 	ends    [flow.Sides]tcpEnd           // by the side that sends
 	streams [flow.Sides]stream.Direction // by the side that sends
@@ -253,16 +253,22 @@ func (w *work) forgetNames(c *connection) {
 	}
 }
 
-// endStreams reads no further of what c's ends send. Of a translated connection
-// it stays known what of the LAN's was read: nothing else may leave.
+// endStreams reads no further of what c's ends send.
 func (w *work) endStreams(c *connection) {
-	if !c.named {
-		w.closeStreams(c)
-		return
+	for side := range c.streams {
+		w.endStream(c, Side(side))
 	}
-	c.streams[LAN].Lose(w.t.buffers)
-	c.streams[WAN].Close(w.t.buffers)
 	w.closeCandidates(c)
+}
+
+// endStream reads no further of what one end sends. Of the LAN's end of a translated
+// connection it stays known what was read: nothing else may leave.
+func (w *work) endStream(c *connection, side Side) {
+	if d := &c.streams[side]; c.named && side == LAN {
+		d.Lose(w.t.buffers)
+	} else {
+		d.Close(w.t.buffers)
+	}
 }
 
 func (w *work) closeStreams(c *connection) {

@@ -91,14 +91,9 @@ func (s *sweeper) timeout(c *connection) time.Duration {
 	}
 }
 
-// holds reports whether c holds a buffer.
-func (c *connection) holds() bool {
-	for side := range c.streams {
-		if c.streams[side].Holds() || c.rejoining[side].octets.Holds() {
-			return true
-		}
-	}
-	return false
+// holds reports whether c holds a buffer for what the end on side sends.
+func (c *connection) holds(side int) bool {
+	return c.streams[side].Holds() || c.rejoining[side].octets.Holds()
 }
 
 // streamHold is how long a stream may keep a part of a message: peers give up a
@@ -107,13 +102,16 @@ const streamHold = 60 * time.Second
 
 // visitStreams takes back what streams have held too long.
 func (s *sweeper) visitStreams(c *connection) {
-	switch holds := c.holds(); {
-	case !holds:
-		c.holdsSince = 0
-	case s.now.Sub(c.holdsSince) >= streamHold:
-		s.count(AnomalyMissedOctets)
-		s.endStreams(c)
-		c.holdsSince = 0
+	for side := range c.streams {
+		switch since := &c.holdsSince[side]; {
+		case !c.holds(side):
+			*since = 0
+		case s.now.Sub(*since) >= streamHold:
+			s.count(AnomalyMissedOctets)
+			s.endStream(c, Side(side))
+			c.rejoining[side].octets.Close(s.t.buffers)
+			*since = 0
+		}
 	}
 }
 

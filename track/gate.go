@@ -277,7 +277,8 @@ func (l *Lane) unread(c *connection, f *Frame) bool {
 	case l.side == WAN:
 		return d.State() == stream.Reading && ahead && outOfWindow
 	}
-	return d.State() == stream.Searching || ahead || outOfWindow
+	forgotten := l.t.nat.forgets(&c.heads[LAN], dataPosition(p))
+	return d.State() == stream.Searching || ahead || outOfWindow || forgotten
 }
 
 // learn takes note of the MAC address by which the LAN's end can be reached, which

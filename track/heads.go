@@ -37,6 +37,7 @@ const (
 type headList struct {
 	head, tail ref
 	n          int
+	forgot     bool // there were others before them, before a restart
 }
 
 // maxHeads is how many heads a direction may have in flight: those of the
@@ -147,6 +148,15 @@ func (n *aliases) freeFirst(list *headList) {
 	list.n--
 	n.heads.put(r)
 	n.reserved.Add(-1)
+}
+
+// forgets reports whether octets from a position on may be of a message whose head
+// is not known any more.
+func (n *aliases) forgets(list *headList, position uint32) bool {
+	if list.forgot && list.head == 0 {
+		list.forgot = false // all is acknowledged
+	}
+	return list.forgot && after(n.heads.at(list.head).position, position)
 }
 
 // forgetHeads forgets all heads of a direction.

@@ -108,8 +108,8 @@ func (l *Lane) propose(c *connection, f *Frame) {
 		mine.octets.Close(l.t.buffers)
 	}
 	mine.octets.Keep(l.t.buffers, p.Seq, f.Data[p.Payload:p.End], l.t.buffers.Limit()/2)
-	if mine.octets.Holds() && c.holdsSince == 0 {
-		c.holdsSince = l.now
+	if mine.octets.Holds() && c.holdsSince[l.side] == 0 {
+		c.holdsSince[l.side] = l.now
 	}
 }
 

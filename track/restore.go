@@ -101,6 +101,12 @@ func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
 		r.limit("connections")
 		return
 	}
+	if c.named {
+		for side := range c.heads {
+			r.restoreHeads(&s.Heads[side], c, Side(side))
+			c.heads[side].forgot = s.MoreHeads[side]
+		}
+	}
 	r.t.enterConfirmed(c)
 	r.out.Connections++
 	for i := range calls {

@@ -36,6 +36,22 @@ type SavedConnection struct {
 	AliasAddr        wire.Addr            // of the LAN's end, as the WAN knows it
 	LANMAC           uint64
 	AliasPort        uint16
+	Heads            [flow.Sides][savedHeads]SavedHead // of the last messages not acknowledged
+	MoreHeads        [flow.Sides]bool                  // there were others before them
+}
+
+// savedHeads is how many messages of a direction are saved. Who sends more before
+// the first is acknowledged is no PPTP peer, and sends the others again in vain.
+const savedHeads = 8
+
+// SavedHead is what a message of a translated connection begins with, as it has
+// left: at a position of the stream, so many octets. There is none if N is 0. Of
+// one that is Split no more was there, and its call ID not yet.
+type SavedHead struct {
+	Position uint32
+	N        uint8
+	Split    bool
+	Octets   [headLength]byte
 }
 
 // SavedEnd is the TCP state of what one end sends, in sequence numbers, and how
@@ -95,11 +111,11 @@ func (t *Tracker) saveConnection(s *Saved, c *connection) {
 		Midway: c.midway, Doubtful: c.doubtful, Adopted: c.adopted, Opener: c.opener, Client: c.client, Requester: c.requester, Session: c.session,
 		LastSeen: c.lastSeen, Calls: uint32(c.calls), AliasAddr: c.alias.addr, AliasPort: c.alias.port,
 	}
-	if c.named {
-		out.LANMAC = t.nat.hosts[c.self-1].mac.Load()
-	}
 	for side := range out.Ends {
 		out.Ends[side] = c.ends[side].saved(&c.streams[side])
+	}
+	if c.named {
+		t.saveNamed(&out, c)
 	}
 	s.Connections = append(s.Connections, out)
 	// Those that carry GRE come first: if not all can be restored, they are.

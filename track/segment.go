@@ -392,7 +392,7 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 // frame that has completed them.
 func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader) {
 	d := &c.streams[side]
-	before, fresh := d.State(), d.Frontier(l.t.buffers)
+	before, begin, fresh := d.State(), d.Begin(), d.Frontier(l.t.buffers)
 	if c.phase < open {
 		reader.Leave(l.t.buffers.Limit() / 2) // for those who have shown to be there
 	}
@@ -423,8 +423,8 @@ func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader
 			f.decide(Drop, ReasonControlGap) // to be sent again
 		}
 	}
-	if d.Holds() && c.holdsSince == 0 {
-		c.holdsSince = l.now
+	if since := &c.holdsSince[side]; d.Holds() && (*since == 0 || d.Begin() != begin) {
+		*since = l.now
 	}
 	if before != stream.Lost && d.State() == stream.Lost {
 		l.controlEvent(EventControlDesync, c, side.String())

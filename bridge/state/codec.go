@@ -53,7 +53,7 @@ func (m Moment) Until(now Moment) time.Duration {
 }
 
 // version goes up whenever header or the records of track.Saved change.
-const version = 2
+const version = 3
 
 var magic = [16]byte{'g', 'r', 'e', 'w', 'i', 'r', 'e', ' ', 's', 't', 'a', 't', 'e', '\n'}
 
