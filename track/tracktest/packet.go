@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"github.com/grewire/grewire/track"
 	"github.com/grewire/grewire/track/wire"
 )
 
@@ -185,4 +186,25 @@ func Quote(frame []byte, carried int) []byte {
 	packet := frame[14:]
 	packet = packet[:binary.BigEndian.Uint16(packet[2:])]
 	return packet[:min(int(packet[0]&0xf)*4+carried, len(packet))]
+}
+
+// Unfinished makes the checksum of a TCP segment in a frame one that is still to be
+// finished, and returns what a port says of such a frame: with a size of segments,
+// that it is still to be cut as well.
+func Unfinished(frame []byte, segmentSize uint16) track.Frame {
+	var p wire.Packet
+	wire.Decode(frame, &p)
+	binary.BigEndian.PutUint16(frame[p.L4+16:], pseudoHeaderSum(&p))
+	o := wire.Offload{Flags: 1, CsumStart: uint16(p.L4), CsumOffset: 16, HeaderLen: uint16(p.Payload), GSOSize: segmentSize}
+	if segmentSize > 0 {
+		o.GSOType = 1
+	}
+	return track.Frame{Data: frame, Offload: o}
+}
+
+// pseudoHeaderSum is what a TCP checksum has before it is finished.
+func pseudoHeaderSum(p *wire.Packet) uint16 {
+	without := transportChecksum(p.Src.Netip(), p.Dst.Netip(), wire.ProtocolTCP, nil)
+	sum := uint32(^without) + p.End - p.L4
+	return uint16(sum + sum>>16)
 }

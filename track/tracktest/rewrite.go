@@ -121,9 +121,7 @@ func tcpSumOK(b []byte, p *wire.Packet, o *wire.Offload) bool {
 		return true
 	}
 	if o.NeedsChecksum() {
-		pseudo := transportChecksum(p.Src.Netip(), p.Dst.Netip(), wire.ProtocolTCP, nil) // without the length
-		length := uint32(^pseudo) + p.End - p.L4
-		return binary.BigEndian.Uint16(b[p.L4+16:]) == uint16(length+length>>16)
+		return binary.BigEndian.Uint16(b[p.L4+16:]) == pseudoHeaderSum(p)
 	}
 	return transportChecksum(p.Src.Netip(), p.Dst.Netip(), wire.ProtocolTCP, b[p.L4:p.End]) == 0
 }
