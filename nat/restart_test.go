@@ -9,8 +9,8 @@ import (
 	"github.com/grewire/grewire/track/tracktest"
 )
 
-// restart starts the box anew from what it had saved.
-func (b *box) restart(mode func(*nat.Options), saved *track.Saved) track.Restored {
+// restartFrom starts the box anew from what it had saved.
+func (b *box) restartFrom(mode func(*nat.Options), saved *track.Saved) track.Restored {
 	b.names = newTranslator(mode, func(o *nat.Options) { o.Neighbour = b.neighbour })
 	b.Options.Translation, b.Translate = b.names, b.names.Apply
 	return b.Restart(saved, time.Second)
@@ -25,7 +25,7 @@ func behindTheTimes(t *testing.T, mode func(*nat.Options)) (*box, *tracktest.Con
 	saved := b.Save()
 	c.Say(b.lan[0], tracktest.EchoRequest(1))
 	c.Say(b.wan[0], tracktest.EchoReply(1))
-	b.restart(mode, saved)
+	b.restartFrom(mode, saved)
 	wantUp(t, k)
 	return b, c, k
 }
