@@ -34,4 +34,17 @@
 //
 // Time is not compared: every sequence takes the kernel a millisecond, so that
 // no timeout of either is reached. Neither are fragments, IPv6 and VLANs.
+//
+// # Translation
+//
+// The kernel's NAT (nf_nat_pptp) is an oracle for grewire's masquerade, in what it
+// is made for: one call for each connection, whole messages, connections that the
+// LAN opens. A router with it stands where the bridge stood (router.go). What
+// hosts say depends on the names by which they know each other, and each
+// translator chooses its own: so a natStory is played, not a list of frames
+// (natplay.go). Each deed has to get to the other end, with the names that it
+// knows, through both or through neither; and what comes out of the two, and what
+// the kernel changes, may differ only in fields that a natRule names.
+//
+//	go test ./bridge/oracle -v -run KernelNATAsOracle -args -stories 20000 -seed 1
 package oracle

@@ -62,7 +62,18 @@ func OpenKernel(lab *bridgetest.Lab) (*Kernel, error) {
 	return k, nil
 }
 
-func (k *Kernel) build(lab *bridgetest.Lab) (err error) {
+func (k *Kernel) build(lab *bridgetest.Lab) error {
+	if err := k.open(lab); err != nil {
+		return err
+	}
+	if err := k.box.Bridge("br0", "lan", "wan"); err != nil {
+		return err
+	}
+	return k.pickCPU()
+}
+
+// open makes the namespaces, and opens a port at each side.
+func (k *Kernel) open(lab *bridgetest.Lab) (err error) {
 	if k.box, err = lab.Namespace("oracle"); err != nil {
 		return err
 	}
@@ -82,10 +93,7 @@ func (k *Kernel) build(lab *bridgetest.Lab) (err error) {
 			return err
 		}
 	}
-	if err := k.box.Bridge("br0", "lan", "wan"); err != nil {
-		return err
-	}
-	return k.pickCPU()
+	return nil
 }
 
 // filter sets up what the bridged frames pass.
@@ -103,6 +111,11 @@ func (k *Kernel) filter() error {
 			return fmt.Errorf("%w: %w", ErrNoHelper, err)
 		}
 	}
+	return k.openTables()
+}
+
+// openTables makes conntrack's tables be at hand.
+func (k *Kernel) openTables() error {
 	err := k.box.Do(func() (err error) {
 		k.tables, err = netlink.NewHandle(unix.NETLINK_NETFILTER)
 		return err
