@@ -171,12 +171,16 @@ const (
 	eachOfMany = 100
 )
 
-// setFlows tells the paths of the calls.
+// setFlows tells the paths of the calls, each as its sender sees them.
 func (r *Rig) setFlows() error {
 	flows := [2][]load.Flow{}
 	for _, c := range r.calls {
+		pns := r.server.Peer(c.PACID)
 		flows[toWAN] = append(flows[toWAN], flow(c.PNS, c.PAC, c.PACID))
-		flows[toLAN] = append(flows[toLAN], flow(c.PAC, c.PNS, c.PNSID))
+		flows[toLAN] = append(flows[toLAN], flow(c.PAC, pns.Addr, pns.ID))
+	}
+	if err := r.address(flows[toLAN][0].Destination); err != nil {
+		return err
 	}
 	for way, p := range r.paths {
 		if err := p.SetFlows(flows[way], r.Site.Device.Translates); err != nil {
@@ -184,6 +188,16 @@ func (r *Rig) setFlows() error {
 		}
 	}
 	return nil
+}
+
+// address has frames to the LAN go to the Ethernet address that the server's IP
+// stack has for a client: the box's, if it has an address on the WAN's side.
+func (r *Rig) address(client netip.Addr) error {
+	mac, err := r.Site.WAN.Neighbour(client)
+	if err != nil {
+		return err
+	}
+	return r.paths[toLAN].SetDestination(mac)
 }
 
 func flow(from, to netip.Addr, id uint16) load.Flow {

@@ -19,7 +19,7 @@ func server(t *testing.T, addr string) (*Server, netip.Addr) {
 }
 
 func TestCalls(t *testing.T) {
-	_, at := server(t, "127.77.0.1")
+	s, at := server(t, "127.77.0.1")
 	seen := map[uint16]bool{}
 	for conn, n := range []int{1, 3*together + 5} {
 		c, err := Dial(&net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+conn))}, at)
@@ -40,6 +40,9 @@ func TestCalls(t *testing.T) {
 				t.Errorf("call %d is %+v", i, call)
 			}
 			seen[call.PACID] = true
+			if p := s.Peer(call.PACID); p != (Peer{call.PNS, call.PNSID}) {
+				t.Errorf("the server takes the PNS of call %d for %+v", i, p)
+			}
 		}
 	}
 }

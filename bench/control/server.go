@@ -31,7 +31,22 @@ type Server struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
-	err   error // why no more are accepted
+	peers map[uint16]Peer // by the PAC's call ID
+	err   error           // why no more are accepted
+}
+
+// Peer is the PNS of a call as the server sees it: behind a device that
+// translates its address and call ID are others than where the PNS is.
+type Peer struct {
+	Addr netip.Addr
+	ID   uint16
+}
+
+// Peer returns the PNS of the call that the server has given this ID.
+func (s *Server) Peer(id uint16) Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.peers[id]
 }
 
 // Err says why the server accepts no more connections; nil while it does.
@@ -49,7 +64,7 @@ func Listen(addr netip.Addr) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{listener: l, conns: make(map[net.Conn]bool)}
+	s := &Server{listener: l, conns: make(map[net.Conn]bool), peers: make(map[uint16]Peer)}
 	s.done.Go(s.accept)
 	return s, nil
 }
@@ -73,12 +88,13 @@ func (s *Server) accept() {
 // serve answers until the other end is done, or says something odd.
 func (s *Server) serve(conn net.Conn) {
 	defer conn.Close()
+	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 	for in := bufio.NewReader(conn); ; {
 		m, err := read(in)
 		if err != nil {
 			return
 		}
-		answer := s.answer(m)
+		answer := s.answer(m, from)
 		if answer == nil {
 			continue
 		}
@@ -88,15 +104,19 @@ func (s *Server) serve(conn net.Conn) {
 	}
 }
 
-func (s *Server) answer(m pptp.Message) pptp.Message {
+func (s *Server) answer(m pptp.Message, from netip.Addr) pptp.Message {
 	switch m := m.(type) {
 	case *pptp.StartControlConnectionRequestMessage:
 		return &pptp.StartControlConnectionReplyMessage{ProtocolVersion: pptp.Version, ResultCode: pptp.StartResultOK, Capabilities: capabilities}
 	case *pptp.EchoRequestMessage:
 		return &pptp.EchoReplyMessage{Identifier: m.Identifier, ResultCode: pptp.EchoResultOK}
 	case *pptp.OutgoingCallRequestMessage:
+		id := uint16(s.lastID.Add(1))
+		s.mu.Lock()
+		s.peers[id] = Peer{from, m.CallID}
+		s.mu.Unlock()
 		return &pptp.OutgoingCallReplyMessage{
-			CallID: uint16(s.lastID.Add(1)), PeerCallID: m.CallID, ResultCode: pptp.OutCallResultConnected,
+			CallID: id, PeerCallID: m.CallID, ResultCode: pptp.OutCallResultConnected,
 			ConnectSpeed: 10_000_000, PacketRecvWindowSize: window,
 		}
 	case *pptp.StopControlConnectionRequestMessage:

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
 
 	"github.com/grewire/grewire/bridge/bridgetest"
 )
@@ -78,6 +80,21 @@ func (s *Site) address() error {
 
 func (h *Host) address(a netip.Addr) error {
 	return h.Namespace.Address(h.NIC, netip.PrefixFrom(a, prefixLength).String())
+}
+
+// Neighbour returns the Ethernet address that the end's IP stack has for one that
+// it has talked to.
+func (h *Host) Neighbour(a netip.Addr) (net.HardwareAddr, error) {
+	neighbours, err := h.Namespace.Netlink().NeighList(0, netlink.FAMILY_V4)
+	if err != nil {
+		return nil, fmt.Errorf("neighbours in %s: %w", h.Namespace, err)
+	}
+	for _, n := range neighbours {
+		if n.IP.Equal(a.AsSlice()) && len(n.HardwareAddr) > 0 {
+			return n.HardwareAddr, nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no neighbour %s", h.Namespace, a)
 }
 
 // AddClients gives the LAN's end addresses up to ClientAddr(n-1).

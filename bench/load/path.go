@@ -34,6 +34,7 @@ type Path struct {
 	nics     [2]*net.Interface // of from, to
 	kernel   kernelObjects
 	receiver link.Link
+	address  net.HardwareAddr // where frames go
 
 	sizes    []int
 	template []byte
@@ -62,6 +63,7 @@ func (p *Path) open() (err error) {
 			return fmt.Errorf("%s has no Ethernet address", end.NIC)
 		}
 	}
+	p.address = p.nics[1].HardwareAddr
 	if err := loadKernelObjects(&p.kernel, nil); err != nil {
 		return fmt.Errorf("load the kernel programs: %w", err)
 	}
@@ -102,13 +104,23 @@ func (p *Path) SetSizes(frameSizes []int) error {
 		return err
 	}
 	p.sizes = slices.Clone(frameSizes)
-	p.template = template([6]byte(p.nics[0].HardwareAddr), [6]byte(p.nics[1].HardwareAddr), frameSizes)
+	p.template = template([6]byte(p.nics[0].HardwareAddr), [6]byte(p.address), frameSizes)
 	var lengths, sums [maxSizes]uint16
 	for i, size := range frameSizes {
 		lengths[i], sums[i] = uint16(size-FCS), payloadSum(p.template, size)
 	}
 	v := &p.kernel.kernelVariables
 	return errors.Join(v.Sizes.Set(lengths), v.PayloadSums.Set(sums), v.SizesCount.Set(uint32(len(frameSizes))))
+}
+
+// SetDestination says which Ethernet address frames go to: the receiving NIC's,
+// unless somebody says otherwise.
+func (p *Path) SetDestination(mac net.HardwareAddr) error {
+	if len(mac) != 6 {
+		return fmt.Errorf("%s is no Ethernet address", mac)
+	}
+	p.address = mac
+	return p.SetSizes(p.sizes)
 }
 
 // SetFlows says which calls there are. Translated flows have other addresses and
