@@ -58,6 +58,8 @@ type Results struct {
 	Values   []Value   `json:"values"`
 	// Faults are what could not be measured, and why.
 	Faults []string `json:"faults"`
+	// Notes are what casts doubt on the figures.
+	Notes []string `json:"notes"`
 	// Stopped: the run was ended before its end.
 	Stopped bool `json:"stopped"`
 }

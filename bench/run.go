@@ -158,6 +158,7 @@ func (r *runner) dial(ctx context.Context, calls int, level []Scenario) {
 // round takes every device through every scenario of a level, device by device
 // within the scenario.
 func (r *runner) round(ctx context.Context, round int, level []Scenario) {
+	r.listen(ctx, round)
 	for _, s := range level {
 		for _, rig := range r.rigs {
 			if ctx.Err() != nil {
@@ -189,4 +190,32 @@ func (r *runner) measure(ctx context.Context, round int, s Scenario, rig *Rig) {
 		r.results.Values = append(r.results.Values, Value{s, device, round, v.figure, v.value})
 	}
 	r.note(fmt.Sprintf("[%d/%d] round %d, %s, %s: %s", r.done, r.total, round, s, device, m.said))
+}
+
+// How long nothing is sent to see whether the machine has something else to do,
+// and how much of one CPU that may take: idle devices need a few percent each.
+const (
+	listening = 300 * time.Millisecond
+	elsewhere = 0.2
+)
+
+// listen notes if the machine is not quiet.
+func (r *runner) listen(ctx context.Context, round int) {
+	before, err := machineUsage()
+	if err != nil {
+		return // a trial will say so
+	}
+	select {
+	case <-time.After(listening):
+	case <-ctx.Done():
+		return
+	}
+	after, err := machineUsage()
+	busy := after.minus(before)
+	share := float64(busy.User+busy.System) / float64(listening)
+	if err == nil && share > elsewhere {
+		note := fmt.Sprintf("the machine is not quiet: before round %d something else used %.0f %% of a CPU", round, 100*share)
+		r.results.Notes = append(r.results.Notes, note)
+		r.note(note)
+	}
 }

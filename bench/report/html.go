@@ -28,11 +28,12 @@ func HTML(to io.Writer, r *bench.Results, goals []bench.Outcome) error {
 	data := struct {
 		About    [][2]string
 		Stopped  bool
+		Notes    []string
 		Faults   []string
 		Goals    []bench.Outcome
 		Plots    []template.HTML
 		Sections []section
-	}{About: about(r), Stopped: r.Stopped, Faults: r.Faults, Goals: goals}
+	}{About: about(r), Stopped: r.Stopped, Notes: r.Notes, Faults: r.Faults, Goals: goals}
 	var order []string
 	for _, d := range r.Devices {
 		order = append(order, d.Name)

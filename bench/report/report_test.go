@@ -28,7 +28,7 @@ func results() *bench.Results {
 		Machine: bench.Machine{Kernel: "Linux 6.18", CPU: "Abacus", CPUs: 2, Memory: 8 << 30, Arch: "amd64", Go: "go1.26", Grewire: "grewire v1", Command: []string{"grewire", "bench", "forward"}},
 		Began:   began, Ended: began.Add(95 * time.Second), Baseline: "helper", Rounds: 3,
 		Devices: []bench.About{{Name: "helper", About: "the kernel's"}, {Name: "<box>", About: "ours & nobody else's"}},
-		Faults:  []string{"tcpbridge: it fell over"}, Stopped: true,
+		Notes:   []string{"the machine is not quiet"}, Faults: []string{"tcpbridge: it fell over"}, Stopped: true,
 	}
 	s := bench.Scenario{Test: bench.Throughput, Traffic: bench.AllCalls, Sizes: bench.Sizes{Name: "64", Octets: []int{64}}, Sender: "packet"}
 	for round := 1; round <= 3; round++ {

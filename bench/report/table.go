@@ -69,6 +69,9 @@ func faults(out *printer, r *bench.Results) {
 	if r.Stopped {
 		out.printf("\nStopped before the end: what follows in the plan was not measured.\n")
 	}
+	for _, n := range r.Notes {
+		out.printf("\nnote: %s\n", n)
+	}
 	for _, f := range r.Faults {
 		out.printf("\nfault: %s\n", f)
 	}
