@@ -91,11 +91,20 @@ func Known(binary string) []Device {
 		Helper(), HelperRPS(), Bridge(),
 		Grewire("grewire-ring", binary, `backend = "ring"`, ""),
 		Grewire("grewire-mmsg", binary, `backend = "mmsg"`, ""),
+		masquerade(binary),
 	}
 	if _, err := exec.LookPath("tcpbridge"); err == nil {
 		all = append(all, TCPBridge())
 	}
 	return all
+}
+
+// masquerade is grewire with all calls behind one address.
+func masquerade(binary string) Device {
+	d := Grewire("grewire-masquerade", binary, `backend = "ring"`, "[nat]\nmode = \"masquerade\"\naddress = \"10.77.254.1\"\n")
+	d.About += `, nat.mode = "masquerade"`
+	d.Translates = true
+	return d
 }
 
 // Named returns those of the devices that have the names, in their order.
