@@ -11,10 +11,10 @@ import (
 // span is octets of a frame, [from, to).
 type span struct{ from, to uint32 }
 
-// rewriteFault says what translation did to a frame that it may not do; "" if
-// nothing. What it may change is named here, and every checksum that was right
-// must be right.
-func rewriteFault(side track.Side, f *track.Frame, before []byte) string {
+// RewriteFault says what translation did to a frame that it may not do; "" if
+// nothing. before is the frame as it came in by side. What may change
+// is named here, and every checksum must be as right as it was.
+func RewriteFault(side track.Side, f *track.Frame, before []byte) string {
 	if len(f.Data) != len(before) {
 		return fmt.Sprintf("it has %d octets, and had %d", len(f.Data), len(before))
 	}

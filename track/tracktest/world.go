@@ -40,6 +40,10 @@ type World struct {
 	// set together with Options.Translation.
 	Translate func(frames []*track.Frame, in track.Side)
 
+	// Astray stops the checks that what hosts send gets to whom they mean: they may
+	// be wrong about who that is.
+	Astray bool
+
 	// Away lets frames cross without the tracker, as past a box that is out of
 	// the path.
 	Away bool
@@ -206,7 +210,7 @@ func (w *World) check(side track.Side, r Result, f *track.Frame) {
 	case r.Reason == 0 || r.Reason >= track.NumReasons || r.Passed() != (r.Reason < track.ReasonMalformed):
 		w.tb.Errorf("%s: verdict and reason do not fit", r)
 	case r.Passed() && f.Rewritten && w.Translate != nil:
-		if fault := rewriteFault(side, f, r.Data); fault != "" {
+		if fault := RewriteFault(side, f, r.Data); fault != "" {
 			w.tb.Errorf("%s: %s\n%.80x\n%.80x", r, fault, r.Data, f.Data)
 		}
 	case r.Passed() && !bytes.Equal(f.Data, r.Data):
