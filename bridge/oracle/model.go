@@ -29,6 +29,7 @@ type control struct {
 	fins      int
 	wasReset  bool
 	resetLast bool // a reset of the opener was the last segment
+	resetFar  bool // a reset out of window came behind a FIN
 }
 
 // session is the state of a control connection, in the kernel's order.
@@ -138,6 +139,8 @@ func (m *model) step(s *Step) (passed bool) {
 		resetLast = seg.from == Opener
 	case data:
 		m.segment(c, seg)
+	case nothing:
+		c.resetFar = c.resetFar || c.fins == 1 && seg.isForged() && len(seg.forged) == 0
 	}
 	m.conns[seg.conn].resetLast = resetLast || c.resetLast && seg.isForged() && !seg.spoofed
 	return true
@@ -151,7 +154,7 @@ func (m *model) open(conn int) {
 	case !c.exists:
 	case !m.has(ReconnectKept):
 		m.endAll(c)
-	case c.fins == 2 || c.wasReset && (c.fins > 0 || c.resetLast):
+	case c.fins == 2 || c.resetFar || c.wasReset && (c.fins > 0 || c.resetLast):
 		m.destroy(c) // nf_conntrack_tcp_packet: SYN on a closed connection kills it
 	default:
 		next.session, next.requester, next.calls = c.session, c.requester, c.calls
