@@ -52,6 +52,9 @@ func (o natOutcome) String() string {
 // TestLabNATBesideKernel takes real programs through the box and through the
 // kernel's NAT with its PPTP helper.
 func TestLabNATBesideKernel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("ten boxes at once")
+	}
 	outcomes := make([][2]natOutcome, len(natCases))
 	var all sync.WaitGroup
 	for i, c := range natCases {

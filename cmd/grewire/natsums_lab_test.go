@@ -16,6 +16,9 @@ import (
 // unfinished, and with its own NICs' offload off they are on the wire behind it as
 // they should be. Without, they are in every frame.
 func TestLabNATChecksums(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while, for what the race detector cannot see")
+	}
 	var both sync.WaitGroup
 	for name, off := range map[string]bool{"offloads on": false, "offloads off": true} {
 		both.Go(func() { t.Run(name, func(t *testing.T) { checkNATSums(t, off) }) })
