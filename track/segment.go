@@ -357,6 +357,7 @@ func (w *work) closeControl(c *connection, cause string) {
 	w.endAll(c, cause)
 	w.endStreams(c)
 	w.t.leavePair(c)
+	w.t.nat.yieldAlias(c)
 	if c.phase == open {
 		w.unconfirm(c)
 		w.controlEvent(EventControlClose, c, cause)

@@ -212,7 +212,7 @@ func (n *aliases) admitAlias(c *connection, seen endpoint, opener Side) bool {
 	} else if addr, ok := n.Source(); ok {
 		c.alias.addr = addr
 	}
-	if c.translated() && !n.enterAlias(c, own) {
+	if c.translated() && !n.enterAlias(c, own, opener) {
 		return false
 	}
 	n.name(c, 0)
@@ -253,21 +253,22 @@ func (n *aliases) name(c *connection, mac uint64) {
 	h.mac.Store(mac)
 }
 
-// enterAlias enters c's alias. Of one that an end on the LAN opens the port may
-// have to change.
-func (n *aliases) enterAlias(c *connection, own endpoint) bool {
+// enterAlias enters c's alias. One by which the WAN came is as it is. Of one that
+// an end on the LAN opens the port may have to change, and is never a server's:
+// what the WAN dials there is for the forward.
+func (n *aliases) enterAlias(c *connection, own endpoint, opener Side) bool {
+	if opener == WAN {
+		key := aliasKey(&c.key, c.alias)
+		return put(n.controls, &key, own)
+	}
 	for try := 0; ; try++ {
-		if c.alias.port == serverPort && own.port == serverPort {
-			key := aliasKey(&c.key, c.alias)
-			return put(n.controls, &key, own)
-		}
 		port, ok := n.Port(own.port, try)
 		if !ok {
 			return false
 		}
 		c.alias.port = port
 		key := aliasKey(&c.key, c.alias)
-		if put(n.controls, &key, own) {
+		if port != serverPort && put(n.controls, &key, own) {
 			return true
 		}
 	}
@@ -292,5 +293,18 @@ func (n *aliases) leaveAlias(c *connection) {
 		return
 	}
 	key := aliasKey(&c.key, c.alias)
-	drop(n.controls, &key)
+	if own, ok := n.own(&key); ok && own == (endpoint{c.key.Src, c.key.SrcID}) {
+		drop(n.controls, &key)
+	}
+}
+
+// yieldAlias leaves the alias of a connection that has closed to the forward of
+// its address, if that leads elsewhere by now.
+func (n *aliases) yieldAlias(c *connection) {
+	if n == nil || c.alias.port != serverPort {
+		return
+	}
+	if server, ok := n.Server(c.alias.addr, c.key.Dst); ok && server != c.key.Src {
+		n.leaveAlias(c)
+	}
 }
