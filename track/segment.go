@@ -38,6 +38,9 @@ func (l *Lane) arrives(f *Frame, k *flow.Key) bool {
 	case l.side == LAN && n.Owns(k.Dst):
 		f.decide(Drop, ReasonHairpin)
 		return false
+	case l.side == LAN && n.isBox(k.Src, k.Zone):
+		f.decide(Drop, ReasonNoTranslation)
+		return false
 	}
 	return true
 }

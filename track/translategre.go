@@ -39,23 +39,33 @@ func (l *Lane) mirrored(k *flow.Key) flow.Key {
 }
 
 // stray drops what the WAN sends to the box itself, what is PPTP that the LAN
-// does, and answers to the box's own ARP. It reports whether f is one of these.
+// does, or that it sends in the box's name, and answers to the box's own ARP. It
+// reports whether f is one of these.
 func (l *Lane) stray(f *Frame) bool {
 	n, p := l.t.nat, &f.Packet
-	if n != nil && p.Kind == wire.ARP && n.IsNIC(l.side, wire.DestinationMAC(f.Data)) {
-		f.decide(Drop, ReasonNoTranslation)
-		return true
-	}
-	if n == nil || !p.Dst.Is4() || !n.Owns(p.Dst) || p.Zone.InSession() {
-		return false
-	}
 	switch {
-	case l.side == WAN:
+	case n == nil:
+		return false
+	case p.Kind == wire.ARP && n.IsNIC(l.side, wire.DestinationMAC(f.Data)), l.fromBox(p), l.side == WAN && l.toBox(p):
 		f.decide(Drop, ReasonNoTranslation)
-	case p.Proto == wire.ProtocolGRE && p.Version != 0:
+	case p.Proto == wire.ProtocolGRE && p.Version != 0 && l.toBox(p):
 		f.decide(Drop, ReasonHairpin)
 	default:
 		return false
 	}
 	return true
+}
+
+// toBox reports whether a packet is addressed to the box itself.
+func (l *Lane) toBox(p *wire.Packet) bool { return l.t.nat.isBox(p.Dst, p.Zone) }
+
+// fromBox reports whether it is GRE that a host on the LAN sends as if it were
+// the box.
+func (l *Lane) fromBox(p *wire.Packet) bool {
+	return l.side == LAN && p.Version != 0 && p.Proto == wire.ProtocolGRE && l.t.nat.isBox(p.Src, p.Zone)
+}
+
+// isBox reports whether an address is the box's, for those outside of PPPoE.
+func (n *aliases) isBox(addr wire.Addr, zone wire.Zone) bool {
+	return n.translatable(addr, zone) && n.Owns(addr)
 }
