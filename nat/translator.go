@@ -50,6 +50,7 @@ type Translator struct {
 	source  wire.Addr
 	owned   map[wire.Addr]struct{}
 	servers map[wire.Addr][]wire.Addr
+	behind  map[wire.Addr]struct{} // all of servers
 	ids     *callid.Pools
 	salt    atomic.Uint32
 	nics    [flow.Sides]atomic.Uint64 // their MAC addresses
@@ -67,16 +68,17 @@ func New(o Options) *Translator {
 	}
 	t := &Translator{
 		options: o, owned: make(map[wire.Addr]struct{}), servers: make(map[wire.Addr][]wire.Addr),
-		ids: callid.New(o.CallIDs, o.Pause, o.Seed),
+		behind: make(map[wire.Addr]struct{}),
+		ids:    callid.New(o.CallIDs, o.Pause, o.Seed),
 	}
 	if o.Address.IsValid() {
 		t.source = wire.AddrFrom(o.Address)
 		t.owned[t.source] = struct{}{}
 	}
 	for _, f := range o.Forwards {
-		address := wire.AddrFrom(f.Address)
-		t.owned[address] = struct{}{}
-		t.servers[address] = append(t.servers[address], wire.AddrFrom(f.To))
+		address, to := wire.AddrFrom(f.Address), wire.AddrFrom(f.To)
+		t.owned[address], t.behind[to] = struct{}{}, struct{}{}
+		t.servers[address] = append(t.servers[address], to)
 	}
 	return t
 }
@@ -141,6 +143,12 @@ func (t *Translator) Server(addr, client wire.Addr) (wire.Addr, bool) {
 	}
 	spread := uint64(client.V4()) * 0x9e3779b97f4a7c15 >> 32
 	return servers[spread*uint64(len(servers))>>32], true
+}
+
+// Serves implements track.Translation.
+func (t *Translator) Serves(host wire.Addr) bool {
+	_, ok := t.behind[host]
+	return ok
 }
 
 // ByCallID implements track.Translation.

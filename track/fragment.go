@@ -101,7 +101,7 @@ func (l *Lane) describe(d *datagram, f *Frame) {
 	case f.ofCall():
 		d.gre = f.key
 		l.fragments.ofCalls++
-	case p.Kind == wire.TCP && d.reason == ReasonControl:
+	case p.Kind == wire.TCP && (d.reason == ReasonControl || isControl(p) && l.t.nat.translatable(p.Src, p.Zone)):
 		d.control = controlKey(p, l.side)
 		if l.t.nat != nil && l.side == WAN {
 			l.t.nat.resolve(&d.control)
@@ -173,29 +173,51 @@ func (l *Lane) greFragment(f *Frame, d *datagram) {
 		}
 		return
 	}
-	f.choose(l.settings.Policy.AnyGRE, ReasonAnyGRE, ReasonNotNegotiated)
+	if !l.stray(f) {
+		f.choose(l.settings.Policy.AnyGRE, ReasonAnyGRE, ReasonNotNegotiated)
+	}
 }
 
 // controlFragment reads the part of a control segment that a later fragment
 // has.
 func (l *Lane) controlFragment(f *Frame, d *datagram) {
-	p := &f.Packet
 	hash := l.t.controls.Hash(&d.control)
 	lock := l.t.lock(hash)
 	c := l.t.find(hash, &d.control)
-	if c != nil && c.phase == open && !l.gatedFragment(c, f, d) {
-		into := uint32(p.FragmentOffset) - uint32(d.header)
-		me := &c.ends[l.side]
-		if end := d.position + into + uint32(piece(p)); after(end, me.end) {
-			me.end = end
-		}
-		l.readOctets(c, f, d.position+into, f.Data[p.L4:p.End])
+	if c != nil && c.phase == open && d.reason == ReasonControl && !l.gatedFragment(c, f, d) {
+		l.readFragment(c, f, d)
 	}
-	if c != nil && c.named {
+	switch {
+	case c == nil:
+		l.unfollowedFragment(f)
+	case c.named:
 		l.translateFragment(c, f, d)
 	}
 	lock.Unlock()
 	l.settle()
+}
+
+func (l *Lane) readFragment(c *connection, f *Frame, d *datagram) {
+	p := &f.Packet
+	position, me := l.fragmentPosition(f, d), &c.ends[l.side]
+	if end := position + uint32(piece(p)); after(end, me.end) {
+		me.end = end
+	}
+	l.readOctets(c, f, position, f.Data[p.L4:p.End])
+}
+
+// unfollowedFragment is unfollowed for the later fragments of such a segment,
+// which have octets that nobody has looked at, or an address of the box's.
+func (l *Lane) unfollowedFragment(f *Frame) {
+	p := &f.Packet
+	if !f.Verdict.Passes() || !l.t.nat.translatable(p.Src, p.Zone) {
+		return
+	}
+	if l.side == LAN {
+		f.decide(Drop, ReasonNoTranslation)
+		return
+	}
+	l.stray(f)
 }
 
 // hold keeps a fragment that came before the first of its datagram.

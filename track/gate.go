@@ -352,7 +352,8 @@ func (l *Lane) translateFragment(c *connection, f *Frame, d *datagram) {
 	l.readdress(c, f)
 	f.Change.What &^= ChangePort
 	l.patch(c, f, start, octets)
-	if f.Change.What&ChangeOctets != 0 || unread && l.side == LAN {
+	outOfWindow := f.Reason == ReasonControlOutOfWindow // its octets, too, nobody has looked at
+	if f.Change.What&ChangeOctets != 0 || (unread || outOfWindow) && l.side == LAN {
 		f.Change.What = 0
 		f.decide(Drop, ReasonNoTranslation)
 		return

@@ -53,8 +53,8 @@ func (t *Tracker) leaveQuote(c *connection, k *call) {
 func (l *Lane) translateQuote(f *Frame) {
 	p := &f.Packet
 	q, ok := wire.QuotedIPv4(f.Data, p)
-	about := ok && q.Named && p.Dst == q.Src // an error goes to whom it quotes (RFC 792)
-	if about && f.Verdict.Passes() && l.t.nat.translatable(p.Src, p.Zone) {
+	about := ok && p.Dst == q.Src // an error goes to whom it quotes (RFC 792)
+	if about && q.Named && f.Verdict.Passes() && l.t.nat.translatable(p.Src, p.Zone) {
 		if l.side == WAN {
 			l.quoteFromWAN(f, &q)
 		} else {
@@ -62,11 +62,42 @@ func (l *Lane) translateQuote(f *Frame) {
 		}
 	}
 	if f.Change.What == 0 {
-		l.stray(f)
+		if !l.stray(f) && about && l.tellsOfHost(p, &q) {
+			f.decide(Drop, ReasonNoTranslation)
+		}
 		return
 	}
 	f.Change.QuoteL3, f.Change.QuoteL4 = q.L3, q.L4
 	f.changed()
+}
+
+// tellsOfHost reports whether an error that comes from the LAN quotes PPTP of a
+// host there whose address the WAN is not to see, though nothing is known of what
+// it quotes: the call has ended, or it is a later fragment.
+func (l *Lane) tellsOfHost(p *wire.Packet, q *wire.QuotedPacket) bool {
+	n := l.t.nat
+	if l.side != LAN || !n.translatable(q.Dst, p.Zone) || !n.hides(q.Dst) {
+		return false
+	}
+	if q.Proto == wire.ProtocolGRE {
+		return true
+	}
+	control := flow.Key{Kind: flow.ControlKey, Zone: p.Zone, Src: q.Dst, Dst: q.Src, SrcID: q.DstPort, DstID: q.SrcPort}
+	return q.Named && (q.SrcPort == serverPort || q.DstPort == serverPort) && !l.t.knows(&control)
+}
+
+// hides reports whether an end on the LAN may be known by another address.
+func (n *aliases) hides(addr wire.Addr) bool {
+	_, masquerades := n.Source()
+	return masquerades || n.Serves(addr)
+}
+
+// knows reports whether there is such a connection.
+func (t *Tracker) knows(control *flow.Key) bool {
+	hash := t.controls.Hash(control)
+	lock := t.lock(hash)
+	defer lock.Unlock()
+	return t.find(hash, control) != nil
 }
 
 // quoteFromWAN handles an error about a packet that the LAN had sent.

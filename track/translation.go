@@ -25,6 +25,8 @@ type Translation interface {
 	// Server returns the server on the LAN that stands behind an address for a
 	// client on the WAN; false if none does.
 	Server(addr, client wire.Addr) (server wire.Addr, ok bool)
+	// Serves reports whether a host on the LAN stands behind an address.
+	Serves(host wire.Addr) bool
 	// ByCallID reports whether GRE from the WAN goes to the host that owns its
 	// call ID, whatever host it is addressed to (nat.mode = "call-id").
 	ByCallID() bool
