@@ -16,7 +16,7 @@ const maxZones = 16
 // own is an address of the box on the WAN side.
 type own struct {
 	address netip.Addr
-	tags    []string // of the VLANs in which it is asked for; the first is none
+	tags    []string // of the VLANs in which it is asked for: the first is none, the last was the last
 
 	sent int        // of the probes and announcements since the NIC came up
 	next track.Time // when the next one is due; 0: none is
@@ -60,11 +60,27 @@ func (o *own) step(mac MAC, now track.Time, t *Timing, r *rand.Rand) (frames [][
 // askedIn notes in which VLAN the address was asked for, and reports whether
 // that is news.
 func (o *own) askedIn(tags string) bool {
-	if slices.Contains(o.tags, tags) || len(o.tags) == maxZones {
-		return false
+	i := slices.Index(o.tags, tags)
+	switch {
+	case i > 0:
+		o.tags = append(slices.Delete(o.tags, i, i+1), tags)
+	case i < 0 && len(o.tags) < maxZones:
+		o.tags = append(o.tags, tags)
+		return true
 	}
-	o.tags = append(o.tags, tags)
-	return true
+	return false
+}
+
+// full reports whether a VLAN is new, and there is no room for it.
+func (o *own) full(tags string) bool {
+	return len(o.tags) == maxZones && !slices.Contains(o.tags, tags)
+}
+
+// evict gives up the VLAN in which the address was asked for the longest ago.
+func (o *own) evict() (tags string) {
+	tags = o.tags[1]
+	o.tags = slices.Delete(o.tags, 1, 2)
+	return tags
 }
 
 // defend reports whether to announce the address now against another host's

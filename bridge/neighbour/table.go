@@ -1,8 +1,10 @@
 package neighbour
 
 import (
+	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,9 +21,13 @@ const (
 	// maxServers bounds the servers that are looked for, those of each VLAN
 	// counted.
 	maxServers = 4096
-	// maxReplies bounds the replies in a second: no network has so many hosts
-	// that ask at once, and again once they were answered.
-	maxReplies = 1000
+	// maxReplies bounds the replies in a second to those who share a budget: no
+	// host asks for so much at once, and again once it was answered.
+	maxReplies = 100
+	// budgets is how many budgets those who ask share.
+	budgets = 64
+	// evictInterval bounds how often one VLAN makes room for another.
+	evictInterval = 10 * time.Millisecond
 )
 
 // Output is a frame that the Table wants sent.
@@ -45,8 +51,11 @@ type Table struct {
 	looked  []*server                                // of servers, in their order
 	known   atomic.Pointer[map[place]*atomic.Uint64] // what MAC reads; replaced when there is a new server
 
-	second  track.Time // since when replies are counted
-	replies int
+	second  track.Time     // since when replies are counted
+	mix     maphash.Seed   // who shares a budget, for that second
+	replies [budgets]uint8 // by budget
+
+	evicted track.Time // when a VLAN last made room for another
 
 	outputs []Output
 	events  []track.Event
@@ -58,6 +67,7 @@ func NewTable(lan, wan string, addresses []netip.Addr, forwards []Forward, timin
 	t := &Table{
 		timing: timing, random: random, names: [...]string{track.LAN: lan, track.WAN: wan},
 		owns: make(map[netip.Addr]*own), behind: make(map[netip.Addr][]netip.Addr), servers: make(map[place]*server),
+		mix: maphash.MakeSeed(),
 	}
 	for _, a := range addresses {
 		t.have(a)
@@ -238,21 +248,31 @@ func (t *Table) request(m *message, now track.Time) {
 	if m.isProbe() && o.probing() { // both want it; the answer says who has it
 		t.disputed(o, m, track.WAN, now)
 	}
-	if !t.mayReply(now) {
+	if !t.mayReply(m.senderMAC, now) {
 		return
 	}
 	t.send(track.WAN, m.reply(mac))
+	if o.full(m.tags) && now.Sub(t.evicted) >= evictInterval {
+		t.evicted = now
+		t.leave(o)
+	}
 	if o.askedIn(m.tags) {
 		t.lookIn(m, now)
 	}
 }
 
-func (t *Table) mayReply(now track.Time) bool {
+// mayReply counts a reply. Nobody can use up what others are to have, for more
+// than the second in which they happen to share a budget with him.
+func (t *Table) mayReply(to MAC, now track.Time) bool {
 	if now.Sub(t.second) >= time.Second {
-		t.second, t.replies = now, 0
+		t.second, t.mix, t.replies = now, maphash.MakeSeed(), [budgets]uint8{}
 	}
-	t.replies++
-	return t.replies <= maxReplies
+	n := &t.replies[maphash.Comparable(t.mix, to)%budgets]
+	if *n == maxReplies {
+		return false
+	}
+	*n++
+	return true
 }
 
 // lookIn looks for the servers of an address in the zone where it was asked
@@ -264,6 +284,19 @@ func (t *Table) lookIn(m *message, now track.Time) {
 		}
 	}
 	t.publish()
+}
+
+// leave gives up the VLAN in which an address was asked for the longest ago, and
+// its servers there.
+func (t *Table) leave(o *own) {
+	tags := o.evict()
+	t.looked = slices.DeleteFunc(t.looked, func(s *server) bool {
+		gone := s.tags == tags && slices.Contains(t.behind[o.address], s.address)
+		if gone {
+			delete(t.servers, s.place)
+		}
+		return gone
+	})
 }
 
 // learn takes in what a message of the LAN side says of a server.

@@ -252,6 +252,69 @@ func TestReplyLimit(t *testing.T) {
 	}
 }
 
+// TestReplyLimitIsOfOne: who asks without end is answered less, and others are
+// answered all the same.
+func TestReplyLimitIsOfOne(t *testing.T) {
+	l := newTable(t)
+	l.settle()
+	router, other := MAC{2, 0, 0, 0, 7, 1}, MAC{2, 0, 0, 0, 9, 1}
+	const seconds = 60
+	answered := 0
+	for range seconds {
+		l.now = l.now.Add(time.Second)
+		for range 2 * maxReplies {
+			l.say(track.WAN, asks(other, addr("203.0.113.9"), "203.0.113.7", ""))
+		}
+		answered += len(l.say(track.WAN, asks(router, addr("203.0.113.1"), "203.0.113.7", "")))
+	}
+	if answered < seconds/2 {
+		t.Errorf("%d answers in %d seconds", answered, seconds)
+	}
+}
+
+// TestZonesMakeRoom: VLANs that somebody makes up keep no place from the one in
+// which calls come, nor do they pile up.
+func TestZonesMakeRoom(t *testing.T) {
+	l := newTable(t)
+	l.settle()
+	there := len(l.servers)
+	ask := func(vid int) {
+		l.now = l.now.Add(20 * time.Millisecond)
+		tags := string([]byte{0x81, 0, byte(vid >> 8), byte(vid)})
+		l.say(track.WAN, asks(hostMAC, addr("203.0.113.9"), "203.0.113.8", tags))
+	}
+	behind := len(l.behind[addr("203.0.113.8")])
+	looked := func(vid wire.Zone) (n int) {
+		for at := range l.servers {
+			if at.zone == vid {
+				n++
+			}
+		}
+		return n
+	}
+	var ten wire.Zone
+	if err := ten.UnmarshalText([]byte("10")); err != nil {
+		t.Fatal(err)
+	}
+	for vid := 100; vid < 4094; vid++ {
+		ask(vid)
+	}
+	ask(10)
+	if n := looked(ten); n != behind {
+		t.Errorf("%d of %d servers are looked for in VLAN 10", n, behind)
+	}
+	for vid := 100; vid < 200; vid++ {
+		ask(vid)
+		ask(10)
+	}
+	if n := looked(ten); n != behind {
+		t.Errorf("%d of %d servers are looked for in VLAN 10, which is in use", n, behind)
+	}
+	if n := len(l.servers); n != len(l.looked) || n > there+behind*(maxZones-1) {
+		t.Errorf("%d servers, %d of them looked for", n, len(l.looked))
+	}
+}
+
 // TestConflict: another host is reported and met with one announcement, in the
 // VLAN where it was heard, and with no more of either than there may be.
 func TestConflict(t *testing.T) {
