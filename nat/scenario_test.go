@@ -126,6 +126,37 @@ func TestScenario037_NoIDLeft(t *testing.T) {
 	b.checkEmpty(t)
 }
 
+// An end that has accepted a call which got no ID ends it by its own. That is not
+// to be taken for the other end's ID of a call that lives.
+func TestScenario037_EndOfARefusedCall(t *testing.T) {
+	one := func(o *nat.Options) { masquerade(o); o.CallIDs = 1 }
+	for name, refuse := range map[string]func(b *box, c *tracktest.Conn) tracktest.Result{
+		"the LAN's PAC": func(b *box, c *tracktest.Conn) tracktest.Result {
+			live := c.OutCallBy(b.wan[0], 2, 1)
+			c.Say(b.wan[0], tracktest.OutRequest(4))
+			wantRefused(t, c.Say(b.lan[0], tracktest.OutReply(2, 4, pptp.OutCallResultConnected)), 4)
+			r := c.Say(b.lan[0], tracktest.Disconnect(2)) // which is the WAN's ID of the other call
+			wantUp(t, live)
+			return r
+		},
+		"the WAN's PAC": func(b *box, c *tracktest.Conn) tracktest.Result {
+			live := c.OutCall(2, 1)
+			c.Say(b.lan[0], tracktest.OutRequest(4))
+			wantRefused(t, c.Say(b.wan[0], tracktest.OutReply(2, track.DeadID, pptp.OutCallResultConnected)), 4)
+			r := c.Say(b.wan[0], tracktest.Disconnect(2))
+			wantUp(t, live)
+			return r
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, one)
+			want(t, refuse(b, b.Dial(b.lan[0], b.wan[0])), track.Rewrite, track.ReasonControl)
+			wantEqual(t, "calls", len(b.Tracker.Calls()), 1)
+			b.checkEmpty(t)
+		})
+	}
+}
+
 // wantRefused fails the test unless a reply leaves as a refusal, for a call.
 func wantRefused(t *testing.T, r tracktest.Result, id uint16) {
 	t.Helper()

@@ -55,6 +55,10 @@ func (k *call) setID(c *connection, role pptp.Role, id uint16) {
 	k.ids[role-pptp.PNS], k.idKnown[role-pptp.PNS] = id, true
 }
 
+// undead reports whether k was refused while one of its ends thinks that it is
+// agreed.
+func (k *call) undead() bool { return k.refused && k.idKnown[0] && k.idKnown[1] }
+
 // party names one end of a call by what a message says of it.
 type party struct {
 	kind pptp.CallKind // 0: any
@@ -75,6 +79,7 @@ func (p *party) is(k *call) bool {
 	id, known := k.id(role)
 	if p.side == LAN && p.from == WAN {
 		id = k.alias
+		known = known && !k.undead() // it has its answer
 	}
 	return known && id == p.id && k.side(role) == p.side && (p.kind == 0 || p.kind == k.kind)
 }

@@ -121,13 +121,16 @@ func (w *work) settle() {
 func (w *work) refuse(c *connection, r ref, v pptp.View) {
 	result, _ := v.Result()
 	cause, _ := v.CauseCode()
-	k := w.t.calls.at(r)
+	w.refusedEvent(c, w.t.calls.at(r), uint16(result), cause)
+	w.forget(c, r)
+}
+
+func (w *work) refusedEvent(c *connection, k *call, result, cause uint16) {
 	snapshot := w.t.snapshot(c, k, nil)
 	snapshot.State = CallEnded
 	w.events = append(w.events, Event{
-		Time: w.now, Kind: EventCallRefused, Call: &snapshot, Result: uint16(result), CauseCode: cause,
+		Time: w.now, Kind: EventCallRefused, Call: &snapshot, Result: result, CauseCode: cause,
 	})
-	w.forget(c, r)
 }
 
 // endAll ends every call of c.
@@ -143,10 +146,11 @@ func (w *work) endAll(c *connection, cause string) {
 func (w *work) endCall(c *connection, r ref, cause string) { w.end(c, r, cause, nil) }
 
 func (w *work) end(c *connection, r ref, cause string, d []displaced) {
-	k := w.t.calls.at(r)
-	snapshot := w.t.snapshot(c, k, d)
-	snapshot.State = CallEnded
-	w.events = append(w.events, Event{Time: w.now, Kind: EventCallEnded, Cause: cause, Call: &snapshot})
+	if k := w.t.calls.at(r); !k.undead() { // else that was said
+		snapshot := w.t.snapshot(c, k, d)
+		snapshot.State = CallEnded
+		w.events = append(w.events, Event{Time: w.now, Kind: EventCallEnded, Cause: cause, Call: &snapshot})
+	}
 	w.forget(c, r)
 }
 

@@ -113,8 +113,9 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 	k := w.t.calls.at(r)
 	serial = k.serial.Load()
 	result, _ := v.Result()
-	if isReply(v.ControlType()) && (k.refused || from == LAN && c.reserved.dead) {
-		result = uint8(pptp.OutCallResultGeneralError) // as it leaves, see refusal
+	if result == granted && isReply(v.ControlType()) && (k.refused || from == LAN && c.reserved.dead) {
+		w.refuseGranted(c, k, v)
+		return false, serial
 	}
 	next, ok := k.state.Next(k.kind, v.ControlType(), result)
 	if !ok {
@@ -123,6 +124,22 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 	}
 	k.control = w.now
 	return w.transition(c, r, next, v), serial
+}
+
+// refuseGranted notes that a reply which accepts a call leaves as a refusal, see
+// refusal. Who has accepted it thinks that it lives, and will say by its own ID
+// when it is over: until then, or until it has waited too long, that is not to
+// be taken for another call's.
+func (w *work) refuseGranted(c *connection, k *call, v pptp.View) {
+	role, _ := pptp.SenderOf(v.ControlType())
+	id, _ := v.CallID()
+	again := k.undead()
+	k.refused = true
+	k.setID(c, role, id)
+	k.control, k.waits = w.now, w.now
+	if !again {
+		w.refusedEvent(c, k, uint16(pptp.OutCallResultGeneralError), 0)
+	}
 }
 
 // concerned finds the call that a message is about.
