@@ -70,7 +70,7 @@ func TestForwardElsewhereAfterClose(t *testing.T) {
 	b := newBox(t, forwarding)
 	client := b.wan[0]
 	c := b.connectForward(client)
-	b.restart(func(o *nat.Options) {
+	b.restartFrom(func(o *nat.Options) {
 		o.Forwards = []nat.Forward{{Address: netip.MustParseAddr(forwardAddr), To: lanAddr(1)}}
 	}, b.Save())
 	wantTo(t, c.Say(client, tracktest.EchoRequest(1)), b.lan[2])
