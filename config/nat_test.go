@@ -42,6 +42,8 @@ func TestNATFaults(t *testing.T) {
 		}},
 		{nics + strings.Repeat(good, maxForwards+1), []string{"3: nat.forward ~ 1025 are too many: at most 1024"}},
 		{nics + "policy.adopt='live-control'\n" + good, []string{"3: policy.adopt ~ cannot be had with [nat]"}},
+		{nics + "policy.adopt='live-control'\n[nat]\nmode='masquerade'\n[[nat.forward]]\naddress='10.0.0.1'\nto='x'",
+			[]string{"3: policy.adopt ~ cannot be had with [nat]", "4: nat.address ~ missing", `8: nat.forward.to ~ "x" is not`}},
 		{nics + "nat.ports = 5", []string{"3: nat.ports ~ must be a range of ports"}},
 		{nics + "nat.ports = ''", []string{`3: nat.ports ~ is not a range of ports, such as "32768-60999"`}},
 		{nics + "nat.ports = '4000'", []string{"3: nat.ports ~ is not a range of ports"}},

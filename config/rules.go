@@ -26,7 +26,7 @@ func (c *Config) checkRules(doc *document, places *place, without map[string]boo
 	if c.NAT.Mode == NATMasquerade && !c.NAT.Address.IsValid() && doc.sound("nat.mode", "nat.address") {
 		missing("nat.address", "nat", `mode "masquerade" needs the address that the WAN is to see`)
 	}
-	if c.NAT.Active() && c.Policy.Adopt != AdoptOff && doc.sound("nat.mode", "nat.forward") {
+	if c.NAT.Active() && c.Policy.Adopt != AdoptOff {
 		doc.fault("policy.adopt", places.lineOf("policy", "adopt"),
 			"%s cannot be had with [nat]: which IDs the WAN has for calls agreed before is not known; use %s", show(string(c.Policy.Adopt)), show(string(AdoptOff)))
 	}
