@@ -110,6 +110,9 @@ func (r *report) addNAT(conf *config.Config, m *machine) {
 		warn("", `with bridge.fail = "open", frames that go past the box are not translated`,
 			`translated calls stop meanwhile, and the WAN sees the LAN's own addresses; use "closed" to keep those in`)
 	}
+	for _, key := range unusedByNAT(&conf.NAT) {
+		warn("", fmt.Sprintf("%s has no effect with nat.mode = %q", key, conf.NAT.Mode), `mode "masquerade" uses it`)
+	}
 	addresses := conf.NAT.Translated()
 	used := make(map[netip.Addr]neighbour.MAC)
 	if len(addresses) > 0 && m.wan.Exists && m.wan.Up {
@@ -126,6 +129,20 @@ func (r *report) addNAT(conf *config.Config, m *machine) {
 		}
 		r.Answers = append(r.Answers, answer)
 	}
+}
+
+// unusedByNAT returns the keys that are set for a mode that is not.
+func unusedByNAT(n *config.NAT) (keys []string) {
+	if n.Mode == config.NATMasquerade {
+		return nil
+	}
+	if n.Address.IsValid() {
+		keys = append(keys, "nat.address")
+	}
+	if n.Ports != config.Default().NAT.Ports {
+		keys = append(keys, "nat.ports")
+	}
+	return keys
 }
 
 // printAnswers says what is answered for, in a line.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/grewire/grewire/bridge/bridgetest"
+	"github.com/grewire/grewire/config"
 	"github.com/grewire/grewire/track"
 )
 
@@ -44,12 +45,12 @@ func TestCheckNAT(t *testing.T) {
 		t.Fatal(err)
 	}
 	const text = "[bridge]\nlan = %q\nwan = %q\nfail = %q\n[[nat.forward]]\naddress = %q\nto = %q\n[[nat.forward]]\naddress = %q\nto = %q\n"
-	config := func(fail string) string {
+	configured := func(fail string) string {
 		return write(t, "grewire.toml", fmt.Sprintf(text, bridgetest.LANNIC, bridgetest.WANNIC, fail,
 			"10.77.0.99", bridgetest.ClientAddr(0), sharedAddr, bridgetest.ClientAddr(1)))
 	}
 	mac := top.Server.HardwareAddr(bridgetest.HostNIC).String()
-	got := within(t, top.Box, "check", "-config", config("open"))
+	got := within(t, top.Box, "check", "-config", configured("open"))
 	for _, want := range []string{
 		"answers ARP on wan for 10.77.0.99, " + sharedAddr + "\n", "warning: wan: " + sharedAddr + " is in use by " + mac + "; give that host",
 		`warning: with bridge.fail = "open", frames that go past the box are not translated; `, "\nready\n",
@@ -58,11 +59,33 @@ func TestCheckNAT(t *testing.T) {
 			t.Errorf("%q is not in:\n%s%s", want, got.out, got.errors)
 		}
 	}
-	got = within(t, top.Box, "check", "-json", "-config", config("closed"))
+	got = within(t, top.Box, "check", "-json", "-config", configured("closed"))
 	var r report
 	want := []answerJSON{{netip.MustParseAddr("10.77.0.99"), ""}, {netip.MustParseAddr(sharedAddr), mac}}
 	if err := json.Unmarshal([]byte(got.out), &r); err != nil || !slices.Equal(r.Answers, want) || strings.Contains(got.out, "not translated") {
 		t.Errorf("%s, %v", got.out, err)
+	}
+}
+
+// TestUnusedByNAT: what is set for masquerade, without it.
+func TestUnusedByNAT(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "mode = 'call-id'": "", "mode = 'masquerade'\naddress = '10.0.0.1'\nports = '2000-3000'": "",
+		"address = '10.0.0.1'": "nat.address", "mode = 'call-id'\nports = '2000-3000'": "nat.ports",
+		"mode = 'call-id'\naddress = '10.0.0.1'\nports = '2000-3000'": "nat.address nat.ports",
+	} {
+		conf, err := config.LoadWithoutNICs(write(t, "grewire.toml", "[nat]\n"+text+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(unusedByNAT(&conf.NAT), " "); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+		var r report
+		r.addNAT(conf, new(machine))
+		if n := len(r.Problems); n != len(strings.Fields(want)) && conf.Bridge.Fail != config.FailOpen {
+			t.Errorf("%q: %v", text, r.Problems)
+		}
 	}
 }
 
