@@ -26,7 +26,7 @@ type outcome struct {
 	Reason    track.Reason
 	Call      uint64
 	Zone      wire.Zone
-	Text      string // what the frame is, for people
+	Text      string // what the frame is, for people, and what it leaves as
 }
 
 // summary is what replay says of all of them.
@@ -41,9 +41,9 @@ type summary struct {
 
 // replayPrinter prints outcomes in the order of the frames, then the summary.
 type replayPrinter interface {
-	// describe sets o.Text, as long as the bytes of f are there, if it will be
-	// printed.
-	describe(o *outcome, f *track.Frame)
+	// describe says what a frame is, as long as its bytes are there, if that will
+	// be printed.
+	describe(data []byte) string
 	frame(*outcome) error
 	summary(*summary) error
 }
@@ -64,7 +64,11 @@ type player struct {
 	waiting []played
 	ended   []track.Call
 	sum     summary
-	err     error // the first that kept something from being printed or written
+	// control and untranslated are how many frames of a side were part of a
+	// control connection, and for how many there was no translation.
+	control, untranslated [2]uint64
+
+	err error // the first that kept something from being printed or written
 }
 
 // played is a frame from its reading until its line is printed, which waits
@@ -146,7 +150,9 @@ func (p *player) play(rec *capture.Record) {
 	p.frames[0] = track.Frame{Data: rec.Data, Truncated: rec.Truncated, Number: p.count}
 	kept := *rec
 	kept.Data = nil // it is valid until the next frame is read
-	p.waiting = append(p.waiting, played{kept, outcome{Frame: p.count, Time: rec.Time, Side: side}})
+	p.waiting = append(p.waiting, played{kept, outcome{
+		Frame: p.count, Time: rec.Time, Side: side, Text: p.printer.describe(rec.Data),
+	}})
 	p.settle(side, p.lanes[side].Process(p.frames[:], p.now))
 }
 
@@ -185,7 +191,9 @@ func (p *player) settle(in track.Side, decided []*track.Frame) {
 		o := &w.outcome
 		o.Verdict, o.Reason, o.Rewritten, o.Call = f.Verdict, f.Reason, f.Rewritten, f.Call
 		o.Zone = f.Packet.Zone
-		p.printer.describe(o, f)
+		if o.Rewritten {
+			o.leavesAs(p.printer.describe(f.Data))
+		}
 		p.tally(o)
 		if p.out != nil && f.Verdict.Passes() {
 			p.fail(p.out.write(in.Other(), &w.record, f.Data))
@@ -203,9 +211,22 @@ func (p *player) waitingFor(number uint64) *played {
 	return &p.waiting[number-first]
 }
 
+// leavesAs adds what the box has made of the frame, if it looks different.
+func (o *outcome) leavesAs(text string) {
+	if text != o.Text {
+		o.Text += "; leaves as " + text
+	}
+}
+
 func (p *player) tally(o *outcome) {
 	p.sum.Frames++
 	p.sum.Reasons[o.Reason.String()]++
+	switch o.Reason {
+	case track.ReasonControl:
+		p.control[o.Side]++
+	case track.ReasonNoTranslation:
+		p.untranslated[o.Side]++
+	}
 	switch {
 	case !o.Verdict.Passes():
 		p.sum.Dropped++

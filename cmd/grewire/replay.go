@@ -110,6 +110,11 @@ func (p *program) warn(played *player) {
 	if cut := played.sum.Reasons[track.ReasonTruncated.String()]; cut > 0 {
 		p.warning("%d of %s were cut by the capture's snap length and are dropped as truncated; capture with -s 0", cut, plural(played.count, "frame"))
 	}
+	for _, side := range []track.Side{track.LAN, track.WAN} {
+		if n := played.untranslated[side]; n > played.control[side] {
+			p.warning("%s from the %s dropped for want of a translation: a capture made without the box does not have its names; play it without [nat]", plural(n, "frame"), side)
+		}
+	}
 	switch matched, judged := played.sides.GivenLAN(); {
 	case judged == 0:
 	case matched == 0:

@@ -32,7 +32,7 @@ type frameJSON struct {
 
 const rfc3339Nano = "2006-01-02T15:04:05.000000000Z07:00" // time.RFC3339Nano with all nine digits
 
-func (*jsonPrinter) describe(*outcome, *track.Frame) {}
+func (*jsonPrinter) describe([]byte) string { return "" }
 
 func (p *jsonPrinter) frame(o *outcome) error {
 	return p.Encode(frameJSON{
@@ -50,7 +50,11 @@ func (p *jsonPrinter) summary(s *summary) error {
 // textPrinter prints a line for people.
 type textPrinter struct{ out *bufio.Writer }
 
-func (*textPrinter) describe(o *outcome, f *track.Frame) { o.Text = describe(f) }
+func (*textPrinter) describe(data []byte) string {
+	f := track.Frame{Data: data}
+	wire.Decode(data, &f.Packet)
+	return describe(&f)
+}
 
 func (p *textPrinter) frame(o *outcome) error {
 	call := ""
