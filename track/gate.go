@@ -32,6 +32,7 @@ type gate struct {
 	waiting map[uint64]*waiting // by the connection's serial
 	order   []heldSegment       // the oldest first; some have left already
 	held    int                 // how many have not
+	spare   []*waiting          // to be used again
 }
 
 // heldSegment is a frame that waits, by the connection it is of.
@@ -75,16 +76,16 @@ func (l *Lane) gated(c *connection, f *Frame) bool {
 // holdSegment keeps a copy of a frame, or drops it if there is no room.
 func (l *Lane) holdSegment(serial uint64, f *Frame, split bool) {
 	w := l.gate.waiting[serial]
-	if w == nil {
-		w = new(waiting)
-	}
 	var copied *Frame
-	if len(w.early)+len(w.split) < maxHeld {
+	if w == nil || len(w.early)+len(w.split) < maxHeld {
 		copied = l.fragments.pen.keep(l, f)
 	}
 	if copied == nil {
 		f.decide(Drop, ReasonControlGap)
 		return
+	}
+	if w == nil {
+		w = l.gate.begin(serial)
 	}
 	held := heldSegment{serial, copied, l.now}
 	if split {
@@ -92,12 +93,23 @@ func (l *Lane) holdSegment(serial uint64, f *Frame, split bool) {
 	} else {
 		w.early = append(w.early, held)
 	}
-	if l.gate.waiting == nil {
-		l.gate.waiting = make(map[uint64]*waiting)
-	}
-	l.gate.waiting[serial] = w
 	l.gate.enlist(held)
 	f.decide(Hold, 0)
+}
+
+// begin makes room for the segments of a connection.
+func (g *gate) begin(serial uint64) *waiting {
+	var w *waiting
+	if n := len(g.spare); n > 0 {
+		w, g.spare = g.spare[n-1], g.spare[:n-1]
+	} else {
+		w = new(waiting)
+	}
+	if g.waiting == nil {
+		g.waiting = make(map[uint64]*waiting)
+	}
+	g.waiting[serial] = w
+	return w
 }
 
 // enlist notes when a segment's time is over. Those that have left go when they
@@ -203,6 +215,9 @@ func (g *gate) next(to *goal) *Frame {
 func (g *gate) tidy(serial uint64, w *waiting) {
 	if len(w.early)+len(w.split) == 0 {
 		delete(g.waiting, serial)
+		if len(g.spare) < maxSpare {
+			g.spare = append(g.spare, w)
+		}
 	}
 	if len(g.waiting) == 0 {
 		clear(g.order)
