@@ -36,5 +36,6 @@
 //
 // A connection for which there is no port is not let through. A call for which
 // there is no ID leaves with callid.Dead, and its answer comes back as a
-// refusal; see package track.
+// refusal; see package track. No host on the LAN gets them all: its IDs are
+// counted, in use and at rest, and what cannot become a call gets none.
 package nat

@@ -164,16 +164,22 @@ func (t *Translator) MAC(zone wire.Zone, addr wire.Addr) (uint64, bool) {
 }
 
 // TakeID implements track.Translation.
-func (t *Translator) TakeID(zone wire.Zone, alias, peer wire.Addr, want uint16, now track.Time) (uint16, bool) {
-	return t.ids.Take(callid.Pair{Alias: alias, Peer: peer, Zone: zone}, want, now)
+func (t *Translator) TakeID(pool track.IDPool, want uint16, now track.Time) (uint16, bool) {
+	return t.ids.Take(callid.Pair(pool), want, now)
 }
 
 // ClaimID implements track.Translation.
-func (t *Translator) ClaimID(zone wire.Zone, alias, peer wire.Addr, id uint16) bool {
-	return t.ids.Claim(callid.Pair{Alias: alias, Peer: peer, Zone: zone}, id)
+func (t *Translator) ClaimID(pool track.IDPool, id uint16) bool {
+	return t.ids.Claim(callid.Pair(pool), id)
 }
 
 // PutID implements track.Translation.
-func (t *Translator) PutID(zone wire.Zone, alias, peer wire.Addr, id uint16, now track.Time) {
-	t.ids.Put(callid.Pair{Alias: alias, Peer: peer, Zone: zone}, id, now)
+func (t *Translator) PutID(pool track.IDPool, id uint16, now track.Time) {
+	t.ids.Put(callid.Pair(pool), id, now)
 }
+
+// FreeID implements track.Translation.
+func (t *Translator) FreeID(pool track.IDPool, id uint16) { t.ids.Free(callid.Pair(pool), id) }
+
+// HeldIDs implements track.Translation.
+func (t *Translator) HeldIDs(zone wire.Zone, host wire.Addr) int { return t.ids.UsedBy(zone, host) }

@@ -9,13 +9,15 @@ import (
 // peer there, however many calls and control connections use it: IDs are unique
 // between two peers (RFC 2637, section 3.2.1), so that a second use of one is
 // the same ID again. A name is taken when the first octets that say it cross,
-// and given back when the last call ends that has it.
+// and given back when the last call ends that has it. Then it rests, unless it
+// has not left: a peer that has heard of it may yet agree.
 
 // callName is what the WAN calls an ID.
 type callName struct {
 	alias uint16
 	uses  uint32
 	addr  uint32 // the host's alias, IPv4
+	rests bool   // it has left, and will rest
 }
 
 // reservation is the name that a message on its way has, until it is whole and
@@ -24,6 +26,7 @@ type reservation struct {
 	id, alias uint16
 	held      bool
 	dead      bool // there was none to be had
+	unsaid    bool // no octet of it has left
 }
 
 // nameKey is the key of an ID that c's end on the LAN assigned.
@@ -35,29 +38,54 @@ func (c *connection) nameKey(id uint16) flow.Key {
 	return k
 }
 
-// hold takes the name of an ID once more. It reports false if there is none.
-func (n *aliases) hold(c *connection, id uint16, now Time) (alias uint16, ok bool) {
+// idPool says between whom an ID is unique that c's end on the LAN assigns.
+func (c *connection) idPool() IDPool {
+	return IDPool{Zone: c.key.Zone, Alias: c.greAddr, Peer: c.key.Dst, Host: c.key.Src}
+}
+
+// hold takes the name of an ID once more, of a host that may have so many. It
+// returns the limit reached if there is none.
+func (n *aliases) hold(c *connection, id uint16, most int, now Time) (alias uint16, limit string) {
 	key := c.nameKey(id)
 	hash := n.names.Hash(&key)
 	s := n.names.Lock(hash)
 	defer s.Unlock()
 	name, found := s.Insert(hash, &key)
 	if name == nil {
-		return DeadID, false
+		return DeadID, "call_ids"
 	}
 	if !found {
-		if name.alias, ok = n.TakeID(c.key.Zone, c.greAddr, c.key.Dst, id, now); !ok {
+		if limit = n.take(c, name, id, most, now); limit != "" {
 			s.Delete(hash, &key)
-			return DeadID, false
+			return DeadID, limit
 		}
 	}
 	name.uses++
 	name.addr = c.alias.addr.V4()
-	return name.alias, true
+	return name.alias, ""
 }
 
-// letGo gives a use of an ID's name back.
-func (n *aliases) letGo(c *connection, id uint16, now Time) {
+// take makes the name of an ID one that nobody has.
+func (n *aliases) take(c *connection, name *callName, id uint16, most int, now Time) (limit string) {
+	pool := c.idPool()
+	if n.HeldIDs(pool.Zone, pool.Host) >= most {
+		return "calls_per_host"
+	}
+	alias, ok := n.TakeID(pool, id, now)
+	if !ok {
+		return "call_ids"
+	}
+	name.alias = alias
+	return ""
+}
+
+// idsPerHost is how many IDs a host on the LAN may have, in use or at rest: as
+// many at rest as in use, and so many more as one may ask for at once.
+func (l *Limits) idsPerHost() int { return 2*l.CallsPerHost + maxPending }
+
+// letGo gives a use of an ID's name back. It rests if the peer may have heard of
+// it.
+func (n *aliases) letGo(c *connection, id uint16, rests bool, now Time) {
 	key := c.nameKey(id)
 	hash := n.names.Hash(&key)
 	s := n.names.Lock(hash)
@@ -66,10 +94,16 @@ func (n *aliases) letGo(c *connection, id uint16, now Time) {
 	if name == nil {
 		return
 	}
-	if name.uses--; name.uses == 0 {
-		n.PutID(c.key.Zone, c.greAddr, c.key.Dst, name.alias, now)
-		s.Delete(hash, &key)
+	name.rests = name.rests || rests
+	if name.uses--; name.uses > 0 {
+		return
 	}
+	if name.rests {
+		n.PutID(c.idPool(), name.alias, now)
+	} else {
+		n.FreeID(c.idPool(), name.alias)
+	}
+	s.Delete(hash, &key)
 }
 
 // claim makes an ID have this name, as before a restart.
@@ -82,7 +116,7 @@ func (n *aliases) claim(c *connection, id, alias uint16) bool {
 	switch {
 	case name == nil || found && name.alias != alias:
 		return false
-	case !found && !n.ClaimID(c.key.Zone, c.greAddr, c.key.Dst, alias):
+	case !found && !n.ClaimID(c.idPool(), alias):
 		s.Delete(hash, &key)
 		return false
 	}
@@ -101,21 +135,28 @@ func (t *Tracker) aliasOf(c *connection, id uint16) (alias uint16, ok bool) {
 	return name.alias, ok
 }
 
-// reserve names an ID that a message of c's end on the LAN assigns.
-func (w *work) reserve(c *connection, id uint16) (alias uint16) {
+// reserve names an ID that a message of c's end on the LAN assigns. Octets that
+// cannot become a call get none: whoever sends them need not even be there. Nor
+// does the call that they may become after all.
+func (w *work) reserve(c *connection, id uint16, v pptp.View) (alias uint16) {
 	w.unreserve(c)
-	alias, ok := w.t.nat.hold(c, id, w.now)
-	c.reserved = reservation{id: id, alias: alias, held: ok, dead: !ok}
-	if !ok {
-		w.limit("call_ids")
+	c.reserved = reservation{id: id, alias: DeadID, dead: true}
+	if c.phase != open || !w.inSession(c, LAN, v) || int(v.Length()) < pptp.FixedLength(v.ControlType()) {
+		return DeadID
 	}
+	alias, limit := w.t.nat.hold(c, id, w.settings.Limits.idsPerHost(), w.now)
+	if limit != "" {
+		w.limit(limit)
+		return DeadID
+	}
+	c.reserved = reservation{id: id, alias: alias, held: true}
 	return alias
 }
 
 // unreserve gives up a name that no call has taken over.
 func (w *work) unreserve(c *connection) {
 	if c.reserved.held {
-		w.t.nat.letGo(c, c.reserved.id, w.now)
+		w.t.nat.letGo(c, c.reserved.id, !c.reserved.unsaid, w.now)
 	}
 	c.reserved = reservation{}
 }

@@ -170,7 +170,7 @@ func (w *work) forget(c *connection, r ref) {
 	w.t.unlink(c, r)
 	if k.named {
 		id, _ := k.id(k.lanRole())
-		w.t.nat.letGo(c, id, w.now)
+		w.t.nat.letGo(c, id, true, w.now)
 	}
 	c.calls--
 	c.callEnded = w.now

@@ -64,7 +64,8 @@
 //
 // A connection and its calls are guarded by one of 256 locks, picked by the
 // connection's hash. Inside of it a table's shard is locked for one operation at
-// a time. On GRE's way no lock but the key map's shard is taken, which a Lane
+// a time; only that of a call ID's name is held while a Translation is asked for
+// the ID, always in this order. On GRE's way no lock but the key map's shard is taken, which a Lane
 // keeps for a run of GRE and releases before it locks anything else. No two
 // locks of a kind are ever held together: a call that displaces another
 // connection's call remembers it and ends it when its own lock is released
@@ -101,6 +102,11 @@
 // translated from its SYN on, or from before a restart, and is not taken up in its
 // middle: what calls it has, and what they are called, nobody knows. And one whose
 // LAN end loses the thread comes to a halt.
+//
+// Only a message that can become a call takes an ID: on an open connection, in a
+// session, of the length that the RFC gives it. Anything else leaves with DeadID,
+// below. And a host on the LAN has so many at most, in use and at rest, whatever
+// becomes of its calls.
 //
 // If no ID is free, the call is asked for with DeadID, which no call has. What is
 // answered to that goes on as a refusal: Result Code 2, Error Code 4, no resource.

@@ -52,12 +52,12 @@ func (w *work) nameOutward(c *connection, h *head, at int, v pptp.View) {
 	id, _ := v.CallID()
 	switch v.ControlType() {
 	case pptp.OutgoingCallRequest, pptp.IncomingCallRequest:
-		h.name(at, w.reserve(c, id))
+		h.name(at, w.reserve(c, id, v))
 	case pptp.OutgoingCallReply, pptp.IncomingCallReply:
 		if result, known := v.Result(); known && result != granted {
 			return // it assigns none
 		}
-		h.name(at, w.reserve(c, id))
+		h.name(at, w.reserve(c, id, v))
 		h.refuse(c.reserved.dead)
 	case pptp.CallClearRequest:
 		h.name(at, w.outwardOr(c, id))
@@ -82,6 +82,7 @@ func (w *work) disown(c *connection, position, fresh uint32) {
 	at, _ := pptp.CallIDOffset(pptp.OutgoingCallRequest) // the same in all that assign one
 	if h := w.t.nat.heads.at(r); h.position == position && !after(fresh, position+uint32(at)) {
 		h.name(at, DeadID)
+		c.reserved.unsaid = true
 	}
 }
 

@@ -199,7 +199,7 @@ func (r *restorer) claimName(c *connection, k *call) bool {
 
 func (r *restorer) unclaimName(c *connection, k *call) {
 	if id, _ := k.id(k.lanRole()); k.named {
-		r.t.nat.letGo(c, id, r.now)
+		r.t.nat.letGo(c, id, true, r.now)
 		k.named = false
 	}
 }

@@ -36,13 +36,27 @@ type Translation interface {
 	// IsNIC reports whether a MAC address is that of the box's NIC on a side.
 	IsNIC(side Side, mac uint64) bool
 
-	// TakeID gives out a call ID that no other call between alias and peer has
-	// or had a while ago: want, if it can; false if there is none.
-	TakeID(zone wire.Zone, alias, peer wire.Addr, want uint16, now Time) (id uint16, ok bool)
+	// TakeID gives out a call ID that no other call of a pool has or had a while
+	// ago: want, if it can; false if there is none.
+	TakeID(pool IDPool, want uint16, now Time) (id uint16, ok bool)
 	// ClaimID takes exactly this ID, of a call from before a restart.
-	ClaimID(zone wire.Zone, alias, peer wire.Addr, id uint16) bool
-	// PutID gives an ID back.
-	PutID(zone wire.Zone, alias, peer wire.Addr, id uint16, now Time)
+	ClaimID(pool IDPool, id uint16) bool
+	// PutID gives an ID back, which is given out again in a while.
+	PutID(pool IDPool, id uint16, now Time)
+	// FreeID gives back an ID that the peer has not heard of, which may be given out
+	// at once.
+	FreeID(pool IDPool, id uint16)
+	// HeldIDs returns how many IDs a host on the LAN has that were not given back,
+	// or not for a while.
+	HeldIDs(zone wire.Zone, host wire.Addr) int
+}
+
+// IDPool says between whom call IDs are unique, the address that the WAN sees
+// (zero for all of them) and the peer there, and which host on the LAN assigns
+// the one in question.
+type IDPool struct {
+	Zone              wire.Zone
+	Alias, Peer, Host wire.Addr
 }
 
 // DeadID is the call ID that TakeID never gives out: of a call that got none, so

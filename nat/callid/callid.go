@@ -12,10 +12,12 @@ import (
 // got no ID is refused by it.
 const Dead = 0xffff
 
-// Pair names a pool: the address that the WAN sees, and the peer there.
+// Pair names a pool: the address that the WAN sees, and the peer there. Host is
+// the one on the LAN whose IDs they are that are taken from it, IPv4: each host's
+// are counted.
 type Pair struct {
-	Alias, Peer wire.Addr
-	Zone        wire.Zone
+	Zone              wire.Zone
+	Alias, Peer, Host wire.Addr
 }
 
 func (p *Pair) key() flow.Key {
@@ -29,6 +31,7 @@ type Pools struct {
 	pools   *slab[pool]
 	trees   trees
 	resting *resting
+	hosts   hosts
 	dice    *dice
 	pause   time.Duration
 
@@ -46,6 +49,7 @@ func New(limit int, pause time.Duration, seed uint64) *Pools {
 		pools:   newSlab[pool](limit),
 		trees:   trees{newSlab[node](limit), newSlab[leaf](limit)},
 		resting: newResting(limit),
+		hosts:   newHosts(limit, seed),
 		dice:    newDice(seed),
 		pause:   pause,
 		most:    int64(limit),
@@ -64,6 +68,9 @@ func (p *Pools) Limit() int { return int(p.limit.Load()) }
 // limit stay; there are no new ones until enough are back.
 func (p *Pools) SetLimit(limit int) { p.limit.Store(min(max(int64(limit), 0), p.most)) }
 
+// UsedBy returns how many IDs of a host are in use or resting.
+func (p *Pools) UsedBy(zone wire.Zone, host wire.Addr) int { return p.hosts.count(zone, host) }
+
 // Take gives out the ID want, if it is free, or else another. It fails, with
 // Dead, if the limit is reached or every ID of the pool is in use or resting.
 func (p *Pools) Take(pair Pair, want uint16, now flow.Time) (id uint16, ok bool) {
@@ -77,7 +84,7 @@ func (p *Pools) Take(pair Pair, want uint16, now flow.Time) (id uint16, ok bool)
 		return want, true
 	}
 	if id, ok = p.trees.takeAny(o, p.dice.draw()); !ok {
-		p.used.Add(-1)
+		p.uncount(pair.Zone, pair.Host)
 	}
 	return id, ok
 }
@@ -95,7 +102,7 @@ func (p *Pools) Claim(pair Pair, id uint16) bool {
 	defer held.Unlock()
 	ok := p.trees.take(o, id)
 	if !ok {
-		p.used.Add(-1)
+		p.uncount(pair.Zone, pair.Host)
 	}
 	return ok
 }
@@ -104,17 +111,33 @@ func (p *Pools) Claim(pair Pair, id uint16) bool {
 // in use.
 func (p *Pools) Put(pair Pair, id uint16, now flow.Time) {
 	p.expire(now, lazily)
+	if r, ok := p.endUse(&pair, id); ok {
+		r.until = now.Add(p.pause)
+		p.resting.push(r)
+	}
+}
+
+// Free gives back an ID that need not rest. It does nothing if the ID is not in
+// use.
+func (p *Pools) Free(pair Pair, id uint16) {
+	if r, ok := p.endUse(&pair, id); ok {
+		p.free(r)
+	}
+}
+
+// endUse makes an ID rest and reports whether it was in use. The ID keeps its
+// pool where it is.
+func (p *Pools) endUse(pair *Pair, id uint16) (r rest, ok bool) {
 	key := pair.key()
 	hash := p.index.Hash(&key)
 	held := p.index.Lock(hash)
 	defer held.Unlock()
 	at := held.Find(hash, &key)
 	if at == nil {
-		return
+		return rest{}, false
 	}
-	if l := p.trees.find(p.pools.at(*at), id); l != nil && l.rest(id) {
-		p.resting.push(rest{until: now.Add(p.pause), pool: *at, id: id})
-	}
+	l := p.trees.find(p.pools.at(*at), id)
+	return rest{pool: *at, id: id, host: pair.Host.V4()}, l != nil && l.rest(id)
 }
 
 // So many IDs whose rest is over are freed in passing by Take and Put, and at a
@@ -140,13 +163,14 @@ func (p *Pools) enter(pair *Pair) (held *flow.Shard[ref], o *pool) {
 		p.used.Add(-1)
 		return nil, nil
 	}
+	p.hosts.add(pair.Zone, pair.Host)
 	key := pair.key()
 	hash := p.index.Hash(&key)
 	held = p.index.Lock(hash)
 	at, found := held.Insert(hash, &key)
 	if at == nil {
 		held.Unlock()
-		p.used.Add(-1)
+		p.uncount(pair.Zone, pair.Host)
 		return nil, nil
 	}
 	if !found {
@@ -154,6 +178,12 @@ func (p *Pools) enter(pair *Pair) (held *flow.Shard[ref], o *pool) {
 		*p.pools.at(*at) = pool{pair: *pair}
 	}
 	return held, p.pools.at(*at)
+}
+
+// uncount takes back what enter counted.
+func (p *Pools) uncount(zone wire.Zone, host wire.Addr) {
+	p.hosts.remove(zone, host)
+	p.used.Add(-1)
 }
 
 // expire frees at most so many IDs whose rest is over.
@@ -170,7 +200,7 @@ func (p *Pools) expire(now flow.Time, most int) {
 // than IDs counted.
 func (p *Pools) free(r rest) {
 	o := p.pools.at(r.pool)
-	key := o.pair.key()
+	key, zone := o.pair.key(), o.pair.Zone
 	hash := p.index.Hash(&key)
 	held := p.index.Lock(hash)
 	p.trees.free(o, r.id)
@@ -179,5 +209,5 @@ func (p *Pools) free(r rest) {
 		p.pools.put(r.pool)
 	}
 	held.Unlock()
-	p.used.Add(-1)
+	p.uncount(zone, wire.AddrFrom4(r.host))
 }

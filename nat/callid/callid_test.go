@@ -143,6 +143,59 @@ func TestPutTwice(t *testing.T) {
 	}
 }
 
+// TestFree gives back an ID that need not rest.
+func TestFree(t *testing.T) {
+	p := newPools(t, 2)
+	take(t, p, 0, 7, start)
+	take(t, p, 0, 8, start)
+	p.Free(pair(0), 7)
+	p.Free(pair(0), 7)
+	take(t, p, 0, 7, start)
+	p.Put(pair(0), 8, start)
+	p.Free(pair(0), 8) // it rests: nobody has it who could free it
+	refused(t, p, 0, after-1)
+	p.Free(pair(0), 7)
+	drain(p, after)
+	checkEmpty(t, p)
+}
+
+// TestUsedBy counts the IDs of hosts.
+func TestUsedBy(t *testing.T) {
+	p := newPools(t, 4)
+	one, two := pair(0), pair(0)
+	one.Host, two.Host = wire.AddrFrom4(1), wire.AddrFrom4(2)
+	check := func(ones, twos int) {
+		t.Helper()
+		for host, want := range map[wire.Addr]int{one.Host: ones, two.Host: twos} {
+			if got := p.UsedBy(one.Zone, host); got != want {
+				t.Errorf("%s has %d IDs, want %d", host.Netip(), got, want)
+			}
+		}
+	}
+	for id, host := range []callid.Pair{one, one, two} {
+		p.Take(host, uint16(id), start)
+	}
+	check(2, 1)
+	p.Claim(two, 1) // which is one's
+	p.Claim(two, 3)
+	check(2, 2)
+	p.Take(two, 4, start) // beyond the limit
+	p.Put(one, 0, start)
+	check(2, 2)
+	p.Free(one, 1)
+	check(1, 2)
+	drain(p, after)
+	check(0, 2)
+	other := one.Zone + 1
+	if got := p.UsedBy(other, two.Host); got != 0 {
+		t.Errorf("in another zone it has %d", got)
+	}
+	p.Free(two, 2)
+	p.Free(two, 3)
+	check(0, 0)
+	checkEmpty(t, p)
+}
+
 // TestClaim restores calls of before a restart.
 func TestClaim(t *testing.T) {
 	p := newPools(t, 2)

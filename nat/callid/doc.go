@@ -13,10 +13,13 @@
 // do not turn up in a new one. Nobody gets it meanwhile, not even its last
 // owner: whose stragglers they are cannot be told.
 //
+// Each host's IDs are counted, so that one may be kept from taking all. An ID that
+// the peer has never heard of need not rest.
+//
 // Memory follows use, and its bound is set by the limit of IDs. A pool is a
 // tree of what is in use, and vanishes with its last ID: with one ID it takes
 // about 250 octets, full 20 KiB. What vanished pools leave is used by others
-// before there is more. An ID that rests takes 24 octets. The index alone is
-// set aside at once: 80 to 140 octets for each ID of the limit, which the
-// kernel backs when they are first used.
+// before there is more. An ID that rests takes 24 octets. The index and
+// the hosts' counts alone are set aside at once: 90 to 160 octets for each ID of
+// the limit, which the kernel backs when they are first used.
 package callid

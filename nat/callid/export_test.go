@@ -1,11 +1,11 @@
 package callid
 
 // Held is how many elements there are of what pools are made of.
-type Held struct{ Pools, Nodes, Leaves, Resting int }
+type Held struct{ Pools, Nodes, Leaves, Resting, Hosts int }
 
 // Held returns how many elements are in use.
 func (p *Pools) Held() Held {
-	return Held{p.pools.held(), p.trees.nodes.held(), p.trees.leaves.held(), p.resting.rests.held()}
+	return Held{p.pools.held(), p.trees.nodes.held(), p.trees.leaves.held(), p.resting.rests.held(), p.hosts.Len()}
 }
 
 func (s *slab[T]) held() int {

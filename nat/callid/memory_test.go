@@ -18,7 +18,7 @@ func TestMemory(t *testing.T) {
 		bound              int
 	}{
 		{"a pool for each ID", 16384, 16384, 1, 440},
-		{"some IDs a pool", 100_000, 10_000, 10, 270},
+		{"some IDs a pool", 100_000, 10_000, 10, 290},
 		{"full pools", 4 * all, 4, all, 128},
 	} {
 		t.Run(c.name, func(t *testing.T) {

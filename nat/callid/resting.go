@@ -14,6 +14,7 @@ type rest struct {
 	pool  ref
 	next  ref // who came after it
 	id    uint16
+	host  uint32 // whose it is, IPv4
 }
 
 // resting is the IDs that rest, of all pools, in the order in which they came.

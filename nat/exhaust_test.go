@@ -1,0 +1,107 @@
+package nat_test
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/tracktest"
+	"github.com/grewire/grewire/track/wire"
+)
+
+// What the hosts behind a box share, names and memory, one of them must not be
+// able to use up.
+
+// stub is an Outgoing-Call-Request cut off behind its Call ID, with a Length that
+// says so.
+func stub(id uint16) []byte {
+	b := make([]byte, 14)
+	binary.BigEndian.PutUint16(b, 14)
+	binary.BigEndian.PutUint16(b[2:], uint16(pptp.ControlMessage))
+	binary.BigEndian.PutUint32(b[4:], pptp.MagicCookie)
+	binary.BigEndian.PutUint16(b[8:], uint16(pptp.OutgoingCallRequest))
+	binary.BigEndian.PutUint16(b[12:], id)
+	return b
+}
+
+// stubs are n of them.
+func stubs(n int) (data []byte) {
+	for id := range n {
+		data = append(data, stub(uint16(id))...)
+	}
+	return data
+}
+
+// Octets that can make no call take no ID: they leave with DeadID, and so they do
+// when they are sent again.
+func TestNoIDForWhatMakesNoCall(t *testing.T) {
+	requests := tracktest.Encode(tracktest.OutRequest(7), tracktest.OutRequest(8))
+	for name, say := range map[string]func(b *box, from, to *tracktest.Host) tracktest.Result{
+		"with a SYN": func(b *box, from, to *tracktest.Host) tracktest.Result {
+			c := b.NewConn(from, to)
+			return c.Transmit(from, c.Segment(from, 1, wire.SYN, stubs(100)))
+		},
+		"in the name of nobody": func(b *box, from, to *tracktest.Host) tracktest.Result {
+			c := b.NewConn(from, to)
+			c.Flags(from, wire.SYN)
+			c.Flags(to, wire.SYN|wire.ACK)
+			return c.At(to, c.End(to).Next, requests)
+		},
+		"before the session": func(b *box, from, to *tracktest.Host) tracktest.Result {
+			return b.Connect(from, to).Write(from, requests)
+		},
+		"too short": func(b *box, from, to *tracktest.Host) tracktest.Result {
+			c := b.Dial(from, to)
+			at := c.End(from).Next
+			c.Write(from, stubs(10))
+			return c.At(from, at, stubs(10))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, masquerade)
+			r := say(b, b.lan[1], b.wan[1])
+			if used, _ := b.names.CallIDs(); used != 0 {
+				t.Errorf("%d IDs are in use: %s", used, r)
+			}
+			if r.Passed() && b.lan[1].Side == track.LAN && r.Side == track.LAN {
+				wantEqual(t, "the ID that leaves", r.CallID(), track.DeadID)
+			}
+			b.checkEmpty(t)
+		})
+	}
+}
+
+// A request whose first octets leave before the session is there is refused, as
+// one for which there is no ID.
+func TestRequestThatRunsAhead(t *testing.T) {
+	b := newBox(t, masquerade)
+	client, server := b.lan[0], b.wan[0]
+	c := b.Connect(client, server)
+	c.Say(client, tracktest.StartRequest())
+	request := tracktest.Encode(tracktest.OutRequest(7))
+	c.Write(client, request[:20])
+	c.Say(server, tracktest.StartReply(pptp.StartResultOK))
+	c.Write(client, request[20:])
+	wantRefused(t, c.Say(server, tracktest.OutReply(9, track.DeadID, pptp.OutCallResultConnected)), 7)
+	wantUp(t, c.OutCall(8, 10))
+	b.checkEmpty(t)
+}
+
+// A host that may have so many calls cannot take all IDs by asking again and
+// again.
+func TestOneHostCannotTakeAllIDs(t *testing.T) {
+	b := newBox(t, masquerade, func(o *track.Options) { o.Limits.CallsPerHost, o.Limits.CallsPerConnection = 8, 8 })
+	victim, c := b.Dial(b.lan[0], b.wan[0]), b.Dial(b.lan[1], b.wan[1])
+	b.Events()
+	for id := range uint16(callIDs) {
+		c.Say(b.lan[1], tracktest.OutRequest(id))
+		c.Ack(b.wan[1])
+	}
+	wantEqual(t, "the limit reached", limitReached(b), "calls_per_host")
+	if used, limit := b.names.CallIDs(); used > limit/8 {
+		t.Errorf("%d of %d IDs are used by a host that may have 8 calls", used, limit)
+	}
+	wantUp(t, victim.OutCall(7, 9))
+	b.checkEmpty(t)
+}
