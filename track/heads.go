@@ -45,40 +45,65 @@ type headList struct {
 // slowly.
 const maxHeads = 1<<16/pptp.HeaderLength + 2
 
-// A direction with fewHeads, or less, gets some for a segment of fewOctets
-// whatever the others have: those who do not acknowledge what they get share the
-// other half.
-const (
-	fewHeads  = 4
-	fewOctets = stream.MaxLength
-)
+// Each direction has fewHeads of its own, which nobody else gets: as many messages
+// can be on their way, whoever does not acknowledge what he gets. Those beyond are
+// shared by all.
+const fewHeads = 4
 
-// headsFor is how many heads there may be in all.
-func headsFor(l *Limits) int {
-	return max(2*flow.Sides*fewHeads*l.Connections, 2*l.Calls+2*maxHeads)
-}
+// sharedHeads is how many heads there are to share, and headsFor how many in all.
+func sharedHeads(l *Limits) int { return 2*l.Calls + 2*maxHeads }
+func headsFor(l *Limits) int    { return flow.Sides*fewHeads*l.Connections + sharedHeads(l) }
 
-// promise sets heads aside for what a segment of so many octets may need. It
+// shared is how many of a direction's heads are no more its own.
+func shared(heads int) int64 { return int64(max(heads-fewHeads, 0)) }
+
+// promise sets heads aside for what a segment may need that begins messages. It
 // reports false if there are none.
-func (w *work) promise(c *connection, side Side, octets int) bool {
-	has, all := c.heads[side].n, len(w.t.nat.heads.items)
-	if has > fewHeads || octets > fewOctets {
-		all /= 2
-	}
-	n := octets/pptp.HeaderLength + 2
-	if w.t.nat.reserved.Add(int64(n)) > int64(all) || has+n > maxHeads {
-		w.t.nat.reserved.Add(-int64(n))
+func (w *work) promise(c *connection, side Side, messages int) bool {
+	n, has := w.t.nat, c.heads[side].n
+	need := shared(has+messages) - shared(has)
+	if has+messages > maxHeads || n.shared.Add(need) > n.sharable {
+		if has+messages <= maxHeads {
+			n.shared.Add(-need)
+		}
 		w.limit("nat.heads")
 		return false
 	}
-	w.promised = n
+	w.promised = messages
 	return true
 }
 
 // unpromise gives back what was set aside and not needed.
-func (w *work) unpromise() {
-	w.t.nat.reserved.Add(-int64(w.promised))
+func (w *work) unpromise(c *connection, side Side) {
+	has := c.heads[side].n
+	w.t.nat.shared.Add(shared(has) - shared(has+w.promised))
 	w.promised = 0
+}
+
+// messagesIn is how many messages have their first octet in a segment's data, or
+// the second, behind what a direction has of the one on its way; at most.
+func messagesIn(d *stream.Direction, pool *stream.Pool, position uint32, data []byte) (n int) {
+	if d.State() != stream.Reading {
+		return len(data)/pptp.HeaderLength + 1
+	}
+	old := d.Frontier(pool) - position
+	if int32(old) < 0 || int(old) >= len(data) {
+		return 0
+	}
+	data = data[old:]
+	begun := d.Partial(pool)
+	at := len(begun)
+	for n = 1; ; n++ { // counted once more, if it has its head already
+		var length [2]byte
+		if copy(length[copy(length[:], begun):], data)+len(begun) < len(length) {
+			return n
+		}
+		size := int(binary.BigEndian.Uint16(length[:]))
+		if size < pptp.HeaderLength || size <= at || size-at >= len(data) {
+			return n
+		}
+		data, begun, at = data[size-at:], nil, 0
+	}
 }
 
 // headOf returns the head of the message at a position, with what is there of it
@@ -141,13 +166,13 @@ func (n *aliases) freeHeads(list *headList, acknowledged uint32) {
 }
 
 func (n *aliases) freeFirst(list *headList) {
+	n.shared.Add(shared(list.n-1) - shared(list.n))
 	r := list.head
 	if list.head = n.heads.at(r).next; list.head == 0 {
 		list.tail = 0
 	}
 	list.n--
 	n.heads.put(r)
-	n.reserved.Add(-1)
 }
 
 // forgets reports whether octets from a position on may be of a message whose head

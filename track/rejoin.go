@@ -157,7 +157,7 @@ func (l *Lane) readKept(c *connection, f *Frame, from *candidate) {
 		from.octets.Close(l.t.buffers)
 		return
 	}
-	if c.named && !l.promise(c, other, stream.BufferSize) {
+	if c.named && !l.promise(c, other, stream.BufferSize/pptp.HeaderLength+1) {
 		from.octets.Lose(l.t.buffers)
 		c.streams[other] = from.octets
 		return
@@ -165,7 +165,7 @@ func (l *Lane) readKept(c *connection, f *Frame, from *candidate) {
 	c.streams[other] = from.octets
 	l.readFrom(c, f, other, c.streams[other].Segment(l.t.buffers, from.end.end, nil))
 	if c.named {
-		l.unpromise()
+		l.unpromise(c, other)
 	}
 }
 

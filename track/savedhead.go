@@ -56,17 +56,17 @@ func (t *Tracker) saveSplit(out *[savedHeads]SavedHead, c *connection, side Side
 // restoreHeads takes back what saveNamed has saved of a direction that is read
 // again.
 func (w *work) restoreHeads(saved *[savedHeads]SavedHead, c *connection, side Side) {
-	n := w.t.nat
+	n, list := w.t.nat, &c.heads[side]
 	for i := range saved {
 		s := &saved[i]
-		if s.N == 0 || s.N > headLength || n.reserved.Load() >= int64(len(n.heads.items)/2) {
+		if s.N == 0 || s.N > headLength || n.shared.Load()+shared(list.n+1)-shared(list.n) > n.sharable {
 			continue
 		}
 		h := head{position: s.Position, n: s.N, octets: s.Octets, whole: !s.Split, named: !s.Split}
-		if !n.addHead(&c.heads[side], h) {
+		if !n.addHead(list, h) {
 			continue
 		}
-		n.reserved.Add(1)
+		n.shared.Add(shared(list.n) - shared(list.n-1))
 		if d := &c.streams[side]; s.Split && i == savedHeads-1 && d.State() == stream.Reading && d.Begin() == s.Position {
 			reader := d.Segment(w.t.buffers, s.Position, s.Octets[:s.N])
 			reader.Next(new(stream.Message))

@@ -384,12 +384,12 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 		l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
 		return
 	}
-	if !l.promise(c, l.side, len(octets)) {
+	if !l.promise(c, l.side, messagesIn(&c.streams[l.side], l.t.buffers, position, octets)) {
 		f.decide(Drop, ReasonControlGap)
 		return
 	}
 	l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
-	l.unpromise()
+	l.unpromise(c, l.side)
 }
 
 // readFrom acts on every message of the end on side that reader has; f is the

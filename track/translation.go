@@ -119,7 +119,8 @@ type aliases struct {
 	quotes   *flow.Table[quoted]   // QuoteKey
 	hosts    []lanHost             // by connection
 	heads    *slab[head]
-	reserved atomic.Int64 // heads in use, or promised
+	shared   atomic.Int64 // heads in use, or promised, beyond those that each direction has
+	sharable int64
 }
 
 // lanHost is what GRE has to know of a connection's end on the LAN. It is
@@ -140,6 +141,7 @@ func newAliases(o *Options) *aliases {
 		names:       flow.NewTable[callName](o.Limits.Calls+o.Limits.Connections, o.Seed),
 		hosts:       make([]lanHost, o.Limits.Connections),
 		heads:       newSlab[head](headsFor(&o.Limits)),
+		sharable:    int64(sharedHeads(&o.Limits)),
 	}
 	n.quotes = flow.NewTable[quoted](o.Limits.Calls, o.Seed)
 	return n
