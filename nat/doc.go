@@ -14,7 +14,8 @@
 // # Names
 //
 //   - An address: nat.address for connections that the LAN opens (masquerade),
-//     or the address of the [[nat.forward]] by which the WAN came.
+//     but for those of a server behind a [[nat.forward]], which has the address of
+//     that whoever calls; or the one by which the WAN came.
 //   - A TCP port: the host's own if it is free for this peer, otherwise one of
 //     nat.ports.
 //   - A call ID: the host's own if it is free, otherwise another one of those

@@ -39,6 +39,8 @@ type simulation struct {
 	lossy bool
 	// occupied are IDs that belong to a host which takes no part.
 	occupied map[uint16]bool
+	// apart is a host that has an address of its own on the WAN side, or nil.
+	apart *tracktest.Host
 	// restarts makes the box start anew now and then.
 	restarts bool
 }
@@ -62,6 +64,9 @@ func newSimulation(t *rapid.T) *simulation {
 			o.CallIDs = 5
 		}
 	})
+	if mode == "masquerade+forward" {
+		s.apart = s.b.lan[2]
+	}
 	if mode != "forward" && s.below(4) > 0 {
 		s.occupy()
 	}

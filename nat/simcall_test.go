@@ -124,7 +124,7 @@ func (e *simEnd) understand(m simMessage, v pptp.View) {
 		e.checkPeers(k, v.ControlType(), peers)
 	}
 	result, _ := v.Result()
-	if k != nil && v.ControlType() <= pptp.IncomingCallReply && result <= 1 && e.host == e.b.wan[0] && k.d.conn.Ends[0].Host != e.host && e.occupied[id] {
+	if k != nil && v.ControlType() <= pptp.IncomingCallReply && result <= 1 && e.host == e.b.wan[0] && k.d.conn.Ends[0].Host != e.host && k.d.conn.Ends[0].Host != e.apart && e.occupied[id] {
 		e.Fatalf("%s hears %v with ID %d, which is another's", e.host.Addr, v.ControlType(), id)
 	}
 	switch v.ControlType() {

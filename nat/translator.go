@@ -50,10 +50,11 @@ type Translator struct {
 	source  wire.Addr
 	owned   map[wire.Addr]struct{}
 	servers map[wire.Addr][]wire.Addr
-	behind  map[wire.Addr]struct{} // all of servers
-	ids     *callid.Pools
-	salt    atomic.Uint32
-	nics    [flow.Sides]atomic.Uint64 // their MAC addresses
+	// forwarded is by which address the WAN reaches a server.
+	forwarded map[wire.Addr]wire.Addr
+	ids       *callid.Pools
+	salt      atomic.Uint32
+	nics      [flow.Sides]atomic.Uint64 // their MAC addresses
 }
 
 var _ track.Translation = (*Translator)(nil)
@@ -68,17 +69,18 @@ func New(o Options) *Translator {
 	}
 	t := &Translator{
 		options: o, owned: make(map[wire.Addr]struct{}), servers: make(map[wire.Addr][]wire.Addr),
-		behind: make(map[wire.Addr]struct{}),
-		ids:    callid.New(o.CallIDs, o.Pause, o.Seed),
+		forwarded: make(map[wire.Addr]wire.Addr),
+		ids:       callid.New(o.CallIDs, o.Pause, o.Seed),
 	}
 	if o.Address.IsValid() {
 		t.source = wire.AddrFrom(o.Address)
 		t.owned[t.source] = struct{}{}
 	}
 	for _, f := range o.Forwards {
-		address, to := wire.AddrFrom(f.Address), wire.AddrFrom(f.To)
-		t.owned[address], t.behind[to] = struct{}{}, struct{}{}
-		t.servers[address] = append(t.servers[address], to)
+		address := wire.AddrFrom(f.Address)
+		t.owned[address] = struct{}{}
+		t.servers[address] = append(t.servers[address], wire.AddrFrom(f.To))
+		t.forwarded[wire.AddrFrom(f.To)] = address
 	}
 	return t
 }
@@ -111,8 +113,15 @@ func (t *Translator) Owns(addr wire.Addr) bool {
 	return ok
 }
 
-// Source implements track.Translation.
-func (t *Translator) Source() (wire.Addr, bool) { return t.source, t.source != wire.Addr{} }
+// Source implements track.Translation. A server is the same host to a peer, by
+// whichever side it calls: the IDs that the peer assigns are unique between two
+// addresses (RFC 2637, section 3.2.1), and two would make one ID two of its calls.
+func (t *Translator) Source(host wire.Addr) (wire.Addr, bool) {
+	if address, ok := t.forwarded[host]; ok {
+		return address, true
+	}
+	return t.source, t.source != wire.Addr{}
+}
 
 // maxPortTries is how many ports are tried for a connection. Even of a range of
 // which a hundredth is free it finds one, nearly always.
@@ -143,12 +152,6 @@ func (t *Translator) Server(addr, client wire.Addr) (wire.Addr, bool) {
 	}
 	spread := uint64(client.V4()) * 0x9e3779b97f4a7c15 >> 32
 	return servers[spread*uint64(len(servers))>>32], true
-}
-
-// Serves implements track.Translation.
-func (t *Translator) Serves(host wire.Addr) bool {
-	_, ok := t.behind[host]
-	return ok
 }
 
 // ByCallID implements track.Translation.

@@ -3,10 +3,11 @@ package track
 import (
 	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/wire"
 )
 
 // A call ID that a host on the LAN assigned has one name on the WAN for each
-// peer there, however many calls and control connections use it: IDs are unique
+// peer there and each address by which that knows the host, however many calls and control connections use it: IDs are unique
 // between two peers (RFC 2637, section 3.2.1), so that a second use of one is
 // the same ID again. A name is taken when the first octets that say it cross,
 // and given back when the last call ends that has it. Then it rests, unless it
@@ -16,8 +17,7 @@ import (
 type callName struct {
 	alias uint16
 	uses  uint32
-	addr  uint32 // the host's alias, IPv4
-	rests bool   // it has left, and will rest
+	rests bool // it has left, and will rest
 }
 
 // reservation is the name that a message on its way has, until it is whole and
@@ -31,11 +31,14 @@ type reservation struct {
 
 // nameKey is the key of an ID that c's end on the LAN assigned.
 func (c *connection) nameKey(id uint16) flow.Key {
-	k := flow.Key{Kind: flow.CallNameKey, Zone: c.key.Zone, Src: c.key.Src, Dst: c.key.Dst, DstID: id}
-	if c.client == WAN && c.translated() {
-		k.SrcID = 1
-	}
-	return k
+	return callNameKey(c.key.Zone, c.key.Src, c.alias.addr, c.key.Dst, id)
+}
+
+// callNameKey is the key of an ID that a host on the LAN assigned which the peer
+// knows by an alias. Both are IPv4, and share a field.
+func callNameKey(zone wire.Zone, host, alias, peer wire.Addr, id uint16) flow.Key {
+	both := wire.Addr{Hi: uint64(host.V4()), Lo: alias.Lo}
+	return flow.Key{Kind: flow.CallNameKey, Zone: zone, Src: both, Dst: peer, DstID: id}
 }
 
 // idPool says between whom an ID is unique that c's end on the LAN assigns.
@@ -61,7 +64,6 @@ func (n *aliases) hold(c *connection, id uint16, most int, now Time) (alias uint
 		}
 	}
 	name.uses++
-	name.addr = c.alias.addr.V4()
 	return name.alias, ""
 }
 
@@ -120,7 +122,7 @@ func (n *aliases) claim(c *connection, id, alias uint16) bool {
 		s.Delete(hash, &key)
 		return false
 	}
-	name.alias, name.addr = alias, c.alias.addr.V4()
+	name.alias = alias
 	name.uses++
 	return true
 }

@@ -20,19 +20,29 @@ func (c *connection) quoteKey(k *call) flow.Key {
 }
 
 // quoted is who sends GRE that is quoted: an end on the LAN, by its control
-// connection.
+// connection. Of several calls that send the same, to one ID of the peer's, it is
+// the one agreed last.
 type quoted struct {
+	call    uint64 // its number; 0 of a connection's own segments
 	own     endpoint
 	wanPort uint16
 }
 
-func (c *connection) quoted() quoted { return quoted{endpoint{c.key.Src, c.key.SrcID}, c.key.DstID} }
+func (c *connection) quoted(k *call) quoted {
+	return quoted{k.serial.Load(), endpoint{c.key.Src, c.key.SrcID}, c.key.DstID}
+}
 
 // enterQuote makes the call be found by its GRE towards the WAN.
 func (t *Tracker) enterQuote(c *connection, k *call) {
-	if c.translated() {
-		key := c.quoteKey(k)
-		put(t.nat.quotes, &key, c.quoted())
+	if !c.translated() {
+		return
+	}
+	key := c.quoteKey(k)
+	hash := t.nat.quotes.Hash(&key)
+	s := t.nat.quotes.Lock(hash)
+	defer s.Unlock()
+	if q, _ := s.Insert(hash, &key); q != nil {
+		*q = c.quoted(k)
 	}
 }
 
@@ -42,8 +52,11 @@ func (t *Tracker) leaveQuote(c *connection, k *call) {
 		return
 	}
 	key := c.quoteKey(k)
-	if own, ok := get(t.nat.quotes, &key); ok && own == c.quoted() {
-		drop(t.nat.quotes, &key)
+	hash := t.nat.quotes.Hash(&key)
+	s := t.nat.quotes.Lock(hash)
+	defer s.Unlock()
+	if q := s.Find(hash, &key); q != nil && q.call == k.serial.Load() {
+		s.Delete(hash, &key)
 	}
 }
 
@@ -88,8 +101,8 @@ func (l *Lane) tellsOfHost(p *wire.Packet, q *wire.QuotedPacket) bool {
 
 // hides reports whether an end on the LAN may be known by another address.
 func (n *aliases) hides(addr wire.Addr) bool {
-	_, masquerades := n.Source()
-	return masquerades || n.Serves(addr)
+	_, ok := n.Source(addr)
+	return ok
 }
 
 // knows reports whether there is such a connection.
@@ -158,19 +171,28 @@ func (l *Lane) quoteFromLAN(f *Frame, q *wire.QuotedPacket) {
 		}
 		return
 	}
-	for _, server := range [...]uint16{0, 1} {
-		key := flow.Key{Kind: flow.CallNameKey, Zone: f.Packet.Zone, Src: q.Dst, Dst: q.Src, SrcID: server, DstID: q.CallID}
+	for _, alias := range l.t.nat.aliasesOf(q.Dst) {
+		key := callNameKey(f.Packet.Zone, q.Dst, alias, q.Src, q.CallID)
 		name, ok := get(l.t.nat.names, &key)
 		if !ok {
 			continue
 		}
 		change.What, change.CallID = ChangeQuote|ChangeCallID, name.alias
-		if alias := name.addr; alias != q.Dst.V4() {
+		if alias != q.Dst {
 			change.What |= ChangeAddr | ChangeMAC
-			change.Addr = alias
+			change.Addr = alias.V4()
 		}
 		return
 	}
+}
+
+// aliasesOf returns by which addresses the WAN may know a host on the LAN: one
+// is its own.
+func (n *aliases) aliasesOf(host wire.Addr) [2]wire.Addr {
+	if addr, ok := n.Source(host); ok {
+		return [...]wire.Addr{addr, host}
+	}
+	return [...]wire.Addr{host, host}
 }
 
 // aliasAt returns the alias of a translated connection.

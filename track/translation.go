@@ -15,9 +15,10 @@ type Translation interface {
 	// Owns reports whether an address is the box's own on the WAN side: what
 	// comes from there for it and is of no translated connection goes nowhere.
 	Owns(addr wire.Addr) bool
-	// Source returns the address with which a control connection leaves that an
-	// end on the LAN opens; false if it keeps its own.
-	Source() (addr wire.Addr, ok bool)
+	// Source returns the address with which a control connection leaves that a
+	// host on the LAN opens; false if it keeps its own. A host that the WAN reaches
+	// by an address of the box's (Server) leaves with that.
+	Source(host wire.Addr) (addr wire.Addr, ok bool)
 	// Port returns the TCP port to try, for the n-th time, from 0 on, for a
 	// connection whose end on the LAN has the port own; false if there is none
 	// left to try.
@@ -25,8 +26,6 @@ type Translation interface {
 	// Server returns the server on the LAN that stands behind an address for a
 	// client on the WAN; false if none does.
 	Server(addr, client wire.Addr) (server wire.Addr, ok bool)
-	// Serves reports whether a host on the LAN stands behind an address.
-	Serves(host wire.Addr) bool
 	// ByCallID reports whether GRE from the WAN goes to the host that owns its
 	// call ID, whatever host it is addressed to (nat.mode = "call-id").
 	ByCallID() bool
@@ -227,7 +226,7 @@ func (n *aliases) admitAlias(c *connection, seen endpoint, opener Side) bool {
 	}
 	if opener == WAN {
 		c.alias = seen
-	} else if addr, ok := n.Source(); ok {
+	} else if addr, ok := n.Source(own.addr); ok {
 		c.alias.addr = addr
 	}
 	if c.translated() && !n.enterAlias(c, own, opener) {
@@ -301,7 +300,7 @@ func (n *aliases) needsAlias(k *flow.Key, seen endpoint, from Side) bool {
 	if from == WAN {
 		return seen != endpoint{k.Src, k.SrcID}
 	}
-	_, masquerades := n.Source()
+	_, masquerades := n.Source(k.Src)
 	return masquerades
 }
 

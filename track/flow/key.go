@@ -33,8 +33,8 @@ const (
 	// the LAN end's alias.
 	AliasKey
 	// CallNameKey names a call ID that a host on the LAN assigned, DstID: Src is
-	// the host, Dst its peer on the WAN. SrcID tells the host as a server behind
-	// an address (1) from the same as anything else.
+	// the address by which its peer on the WAN, Dst, knows the host, both IPv4,
+	// with the host's own in its high word.
 	CallNameKey
 	// QuoteKey is GRE towards the WAN as it looks there: Src is the alias of
 	// the LAN's end, DstID the call ID in the header.
