@@ -35,6 +35,7 @@ var (
 // Only what touches the box is ever broken, so that the hosts keep their
 // addresses and see no more of it than lost frames.
 type faultLab struct {
+	workers int // of the box, in each direction
 	*labBox
 	random   *rand.Rand
 	switches [2]*bridgetest.Namespace
@@ -88,10 +89,11 @@ var boxNICs = [2]string{track.LAN: bridgetest.LANNIC, track.WAN: bridgetest.WANN
 func newFaultLab(t *testing.T, random *rand.Rand) *faultLab {
 	t.Helper()
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, "")
-	b.bridge = fmt.Sprintf("fail = \"open\"\nlink_propagation = %v\nworkers = %d\n", random.IntN(2) == 0, 1+random.IntN(2))
+	propagates, workers := random.IntN(2) == 0, 1+random.IntN(2)
+	b.bridge = fmt.Sprintf("fail = \"open\"\nlink_propagation = %v\nworkers = %d\n", propagates, workers)
 	t.Log(b.bridge)
 	b.state = filepath.Join(b.top.Lab.Dir(), "state")
-	l := &faultLab{labBox: b, random: random, done: make(map[string]int)}
+	l := &faultLab{labBox: b, random: random, workers: workers, done: make(map[string]int)}
 	l.total.reasons, l.total.events = make(map[string]uint64), make(map[string]int)
 	l.switches[track.LAN] = b.top.Switch
 	if err := l.addWANSwitch(); err != nil {

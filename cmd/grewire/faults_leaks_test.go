@@ -95,6 +95,7 @@ var lived = regexp.MustCompile(`(?m)^gc \d+ @.*->(\d+) MB, `)
 func (l *faultLab) checkHeap() {
 	l.t.Helper()
 	conf := config.Default()
+	conf.Bridge.Workers = l.workers
 	if peak, bound := l.fromStatus("VmHWM", 1<<10), memoryBound(&conf, 1500); peak > bound {
 		l.t.Errorf("the box has taken %s, its limits allow %s", mebibytes(peak), mebibytes(bound))
 	}
@@ -102,7 +103,7 @@ func (l *faultLab) checkHeap() {
 		n, err := strconv.ParseUint(match[1], 10, 64)
 		l.must(err)
 		l.total.collections, l.total.alive = l.total.collections+1, max(l.total.alive, n)
-		if bound := tablesBound(&conf) + 2*octetsFixed; n<<20 > bound {
+		if bound := tablesBound(&conf) + 2*octetsFixed + 2*uint64(l.workers-1)*octetsPerWorker; n<<20 > bound {
 			l.t.Errorf("%d MiB of the heap are alive, the limits allow %s", n, mebibytes(bound))
 		}
 	}
