@@ -191,7 +191,8 @@ func (p *peer) receiveGRE(id uint16, payload string) {
 
 // TestLabEveryKindOfCall has two hosts on the LAN use the same IDs in calls of
 // each kind, several on a connection, with one peer on the WAN: as PNS and as
-// PAC, in out-calls and in-calls, opening the connection or not.
+// PAC, in out-calls and in-calls, opening the connection or not. Between two peers
+// an ID is one call's, on whatever connection: a host does not use it twice.
 func TestLabEveryKindOfCall(t *testing.T) {
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 2}, "")
 	b.configure(masquerade + "[[nat.forward]]\naddress = \"10.77.0.201\"\nto = \"" + bridgetest.ClientAddr(0) + "\"\n" +
@@ -205,8 +206,8 @@ func TestLabEveryKindOfCall(t *testing.T) {
 		calls = append(calls, inCall(lan, far, 9, wan+3),
 			outCall(far, lan, wan+4, 10), inCall(far, lan, wan+5, 11))
 		far, lan = b.peers(b.top.Server, host, fmt.Sprintf("10.77.0.%d", 201+i))
-		calls = append(calls, outCalls(far, lan, [2]uint16{wan + 6, wan + 20}, [2]uint16{7, 20})...)
-		calls = append(calls, inCall(far, lan, wan+7, 8), outCall(lan, far, 9, wan+8), inCall(lan, far, 10, wan+9))
+		calls = append(calls, outCalls(far, lan, [2]uint16{wan + 6, wan + 20}, [2]uint16{17, 18})...)
+		calls = append(calls, inCall(far, lan, wan+7, 19), outCall(lan, far, 20, wan+8), inCall(lan, far, 21, wan+9))
 	}
 	for seq := range uint32(3) {
 		for _, k := range calls {
