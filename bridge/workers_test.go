@@ -31,8 +31,12 @@ func TestSeveralWorkers(t *testing.T) {
 	o.Workers = workers
 	engine := bridge.NewEngine(o, func(track.Event) {})
 	var changes atomic.Int32
+	down := make(chan struct{}, 2*workers)
 	box := bridge.NewBox(bridge.Options{
-		LAN: ports[track.LAN], WAN: ports[track.WAN], Engine: engine, OnLink: func(track.Side, bool) { changes.Add(1) },
+		LAN: ports[track.LAN], WAN: ports[track.WAN], Engine: engine, OnLink: func(track.Side, bool) {
+			changes.Add(1)
+			down <- struct{}{}
+		},
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -54,12 +58,11 @@ func TestSeveralWorkers(t *testing.T) {
 	}
 	for _, side := range sides {
 		for worker := range workers {
-			p := memory[side][worker]
-			for deadline := time.Now().Add(patience); len(p.Sent()) < n && time.Now().Before(deadline); {
-				time.Sleep(time.Millisecond)
-			}
+			waiting, enough := context.WithTimeout(t.Context(), patience)
+			sent, _ := memory[side][worker].WaitSent(waiting, n) // what is missing shows below
+			enough()
 			var got [][]byte
-			for _, f := range p.Sent() {
+			for _, f := range sent {
 				got = append(got, f.Data)
 			}
 			if diff := cmp.Diff(want[side][worker], got); diff != "" {
@@ -70,8 +73,9 @@ func TestSeveralWorkers(t *testing.T) {
 	for worker := range workers {
 		memory[track.LAN][worker].SetDown(true)
 	}
-	for deadline := time.Now().Add(patience); changes.Load() == 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
+	select {
+	case <-down:
+	case <-time.After(patience):
 	}
 	cancel()
 	running.Wait()
