@@ -22,7 +22,8 @@ func indexOf(name string) (int, error) {
 
 // promiscuous sets IFF_PROMISC on a side's NIC, or takes it back if it was set
 // here. The packet sockets have the NICs promiscuous, but not beyond their
-// process's end, and a NIC that filters by address is no wire.
+// process's end, and a NIC that filters by address is no wire. It is marked before
+// it is done, and unmarked after it was undone: a box may be killed in between.
 func (b *Bypass) promiscuous(side track.Side, on bool) error {
 	s := &b.page.Sides[side]
 	nic, err := netlink.LinkByName(b.nics[side])
@@ -32,14 +33,16 @@ func (b *Bypass) promiscuous(side track.Side, on bool) error {
 	is := nic.Attrs().RawFlags&unix.IFF_PROMISC != 0
 	switch {
 	case on && !is:
+		atomic.StoreUint32(&s.Promisc, 1)
 		if err := netlink.SetPromiscOn(nic); err != nil {
+			atomic.StoreUint32(&s.Promisc, 0)
 			return fmt.Errorf("set promiscuous mode: %w", err)
 		}
-		atomic.StoreUint32(&s.Promisc, 1)
-	case !on && atomic.SwapUint32(&s.Promisc, 0) != 0:
+	case !on && atomic.LoadUint32(&s.Promisc) != 0:
 		if err := netlink.SetPromiscOff(nic); err != nil {
 			return fmt.Errorf("take promiscuous mode back: %w", err)
 		}
+		atomic.StoreUint32(&s.Promisc, 0)
 	}
 	return nil
 }
