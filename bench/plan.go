@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -49,7 +48,7 @@ func ParseSizes(text string) (Sizes, error) {
 	if err != nil || n < load.MinSize || n > load.MaxSize {
 		return Sizes{}, fmt.Errorf("frame size %q: want imix or %d to %d octets", text, load.MinSize, load.MaxSize)
 	}
-	return Sizes{text, []int{n}}, nil
+	return Sizes{strconv.Itoa(n), []int{n}}, nil
 }
 
 // String is the size with its unit; a mix has none.
@@ -121,9 +120,9 @@ func (s Scenario) String() string {
 func (s Scenario) Load() string {
 	switch {
 	case s.Share > 0:
-		return fmt.Sprintf("%.0f %% load", 100*s.Share)
+		return fmt.Sprintf("%.6g %% load", 100*s.Share)
 	case s.Rate > 0:
-		return fmt.Sprintf("%.0f frames/s", s.Rate)
+		return strconv.FormatFloat(s.Rate, 'f', -1, 64) + " frames/s"
 	}
 	return ""
 }
@@ -156,43 +155,6 @@ type Plan struct {
 	// Attached are the two NICs of a device that is another machine, the LAN's
 	// first; then Devices is empty.
 	Attached [2]string
-}
-
-// Check looks for what cannot be measured.
-func (p *Plan) Check() error {
-	var errs []error
-	if len(p.Devices) == 0 && p.Attached[0] == "" {
-		errs = append(errs, errors.New("no device"))
-	}
-	if len(p.Scenarios) == 0 || p.Rounds < 1 || p.Trial <= 0 {
-		errs = append(errs, errors.New("nothing to measure: want scenarios, rounds and a time for each trial"))
-	}
-	for _, s := range p.Scenarios {
-		if err := s.check(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// maxCalls is how many calls one server can have: they have a call ID each, of
-// which 0 is none.
-const maxCalls = 1<<16 - 1
-
-func (s Scenario) check() error {
-	switch {
-	case !slices.Contains(Tests(), s.Test):
-		return errors.New("no such test")
-	case s.Calls < 1 || s.Calls > maxCalls:
-		return fmt.Errorf("want 1 to %d calls", maxCalls)
-	case s.Sender != load.Packet && s.Sender != load.XDP:
-		return errors.New("no such sender")
-	case s.Sender == load.XDP && slices.Max(s.Sizes.Octets) > load.MaxXDPSize:
-		return fmt.Errorf("the XDP sender makes frames of up to %d octets", load.MaxXDPSize)
-	case (s.Test == Loss || s.Test == Latency) && s.Rate <= 0 && s.Share <= 0:
-		return errors.New("want a load")
-	}
-	return nil
 }
 
 // mtu is that of NICs which the frames fit.

@@ -109,27 +109,6 @@ func TestSummarise(t *testing.T) {
 	}
 }
 
-func TestPlanCheck(t *testing.T) {
-	good := Scenario{Test: Throughput, Calls: 1, Traffic: AllCalls, Sizes: Sizes{"64", []int{64}}, Sender: "packet"}
-	bad := map[string]func(*Scenario){
-		"no such test": func(s *Scenario) { s.Test = "speed" }, "no calls": func(s *Scenario) { s.Calls = 0 },
-		"too many calls": func(s *Scenario) { s.Calls = 1 << 16 }, "no such sender": func(s *Scenario) { s.Sender = "carrier pigeon" },
-		"no load": func(s *Scenario) { s.Test = Latency }, "jumbo frames by XDP": func(s *Scenario) { s.Sender, s.Sizes.Octets = "xdp", []int{9000} },
-	}
-	plan := Plan{Attached: [2]string{"a", "b"}, Scenarios: []Scenario{good}, Rounds: 1, Trial: time.Second}
-	if err := plan.Check(); err != nil {
-		t.Error(err)
-	}
-	for name, spoil := range bad {
-		s := good
-		spoil(&s)
-		plan.Scenarios = []Scenario{s}
-		if plan.Check() == nil {
-			t.Errorf("%s: accepted", name)
-		}
-	}
-}
-
 func TestEngine(t *testing.T) {
 	for _, calls := range []int{1, 250} {
 		r, err := Engine(t.Context(), calls, 64, 1, 5*time.Millisecond)

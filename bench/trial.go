@@ -19,6 +19,9 @@ const (
 	LastCall  Traffic = "last"  // the newest, which a list is searched for longest
 )
 
+// Traffics lists the kinds of traffic.
+func Traffics() []Traffic { return []Traffic{AllCalls, FirstCall, LastCall} }
+
 // Spec is what a trial sends.
 type Spec struct {
 	Sender   load.Sender

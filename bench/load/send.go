@@ -24,6 +24,9 @@ const (
 	XDP Sender = "xdp"
 )
 
+// MaxRate is the highest pace of a sender, in frames a second.
+const MaxRate = 1e9
+
 // Load is what is to be sent.
 type Load struct {
 	Sender Sender
@@ -63,7 +66,7 @@ func (l *Load) check(p *Path) error {
 	switch {
 	case l.Count < 1 || l.First < 0 || l.First+l.Count > len(p.flows):
 		return fmt.Errorf("flows %d to %d of %d", l.First, l.First+l.Count-1, len(p.flows))
-	case l.Rate < 0 || l.Rate > 1e9:
+	case !(l.Rate >= 0 && l.Rate <= MaxRate): // what is no number neither
 		return fmt.Errorf("%g frames a second", l.Rate)
 	case l.Sender == XDP && len(p.template)+FCS > MaxXDPSize:
 		return fmt.Errorf("the XDP sender makes frames of %d octets at most", MaxXDPSize)

@@ -98,6 +98,10 @@ func (o *forwardFlags) plan(devices []dut.Device) (*bench.Plan, error) {
 	} else if p.Devices, err = dut.Named(devices, listed(o.devices)); err != nil {
 		return nil, err
 	}
+	helps := func(d dut.Device) bool { return d.Name == dut.NameHelper }
+	if o.baseline == dut.NameHelper && !slices.ContainsFunc(p.Devices, helps) {
+		p.Baseline = "" // nobody asked for a comparison
+	}
 	p.Scenarios, err = o.scenarios()
 	return p, err
 }
