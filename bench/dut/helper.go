@@ -29,6 +29,9 @@ func (s *Site) helper() error {
 	if err := s.top.Box.Sysctl("net.bridge.bridge-nf-call-iptables", "1"); err != nil {
 		return fmt.Errorf("bridged frames do not pass netfilter (modprobe br_netfilter): %w", err)
 	}
+	if err := s.keepCalls(); err != nil {
+		return err
+	}
 	err := s.top.Box.Do(func() error {
 		nft, err := nftables.New()
 		if err != nil {
@@ -39,6 +42,21 @@ func (s *Site) helper() error {
 	})
 	if err != nil {
 		return fmt.Errorf("nftables rules (modprobe nf_tables nft_ct nf_conntrack_pptp): %w", err)
+	}
+	return nil
+}
+
+// forgetAfter is for how long conntrack keeps a call without GRE, in seconds.
+const forgetAfter = "86400"
+
+// keepCalls has conntrack keep all calls. Else those without traffic would be gone
+// from its list 30 s after they were set up, and the call that the helper finds last
+// would be found at once.
+func (s *Site) keepCalls() error {
+	for _, key := range []string{"nf_conntrack_gre_timeout", "nf_conntrack_gre_timeout_stream"} {
+		if err := s.top.Box.Sysctl("net.netfilter."+key, forgetAfter); err != nil {
+			return fmt.Errorf("conntrack does not follow GRE (modprobe nf_conntrack_pptp): %w", err)
+		}
 	}
 	return nil
 }
