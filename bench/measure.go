@@ -38,6 +38,8 @@ func (e *wrongError) Error() string {
 
 var errNoThroughput = errors.New("its load is a share of a throughput that was not measured: put a throughput test with the same calls, sizes and sender before it")
 
+var errNothingCame = errors.New("none of its frames came")
+
 func (m *measurement) run(ctx context.Context) error {
 	spec := m.scenario.spec(m.plan)
 	if m.scenario.Share > 0 {
@@ -59,6 +61,9 @@ func (m *measurement) run(ctx context.Context) error {
 	}
 	switch m.scenario.Test {
 	case Latency:
+		if t.Received == 0 {
+			return errNothingCame
+		}
 		m.noteDelays(&t)
 	case Loss:
 		m.note(FigureLoss, t.Loss())

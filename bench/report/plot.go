@@ -125,8 +125,8 @@ func figures(r *bench.Results) (all []*figure) {
 	all = append(all, against(r, "Under overload, by calls", "calls", callsOf, bench.Flood)...)
 	all = append(all, against(r, "Loss by load", "load, kframes/s", nil, bench.Loss)...)
 	for _, s := range r.Scenarios() {
-		if s.Test == bench.Latency {
-			all = append(all, percentiles(r, s))
+		if f := percentiles(r, s); s.Test == bench.Latency && len(f.lines) > 0 {
+			all = append(all, f)
 		}
 	}
 	return all

@@ -143,6 +143,19 @@ func TestHTML(t *testing.T) {
 	}
 }
 
+// TestHTMLOfNothing has a page without what a logarithm could be taken of.
+func TestHTMLOfNothing(t *testing.T) {
+	r := results()
+	for i := range r.Values {
+		r.Values[i].Value = 0
+	}
+	for _, r := range []*bench.Results{r, {}} {
+		if err := HTML(io.Discard, r, nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func wellFormed(text string) error {
 	d := xml.NewDecoder(strings.NewReader(text))
 	for {
