@@ -1,9 +1,14 @@
 package bench
 
 import (
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -65,5 +70,113 @@ func TestLabHelperKeepsCalls(t *testing.T) {
 	}
 	if kept != calls {
 		t.Errorf("%d of %d calls are there for more than an hour: %v", kept, calls, flows)
+	}
+}
+
+// TestLabFaultyDevices has a device do with frames to the WAN what it should not: the
+// receiver sees each.
+func TestLabFaultyDevices(t *testing.T) {
+	rig := place(t, dut.Bridge(), 3)
+	faulty := newFaulty(t, rig.box(t))
+	lost, wrong := func(t *Trial) bool { return t.Lost() == 1 && t.Wrong == 0 }, func(t *Trial) bool { return t.Wrong > 0 }
+	for _, row := range []struct {
+		name  string
+		spoil spoil
+		found func(*Trial) bool
+	}{
+		{"nothing", turn(), func(t *Trial) bool { return t.Lost() == 0 && t.Wrong == 0 && t.Received > 0 }},
+		{"loss", func([]byte) ([][]byte, bool) { return nil, true }, lost},
+		{"twice", func(f []byte) ([][]byte, bool) { return [][]byte{f, f}, true }, wrong},
+		{"out of order", outOfOrder(), wrong},
+		{"cut", func(f []byte) ([][]byte, bool) { return [][]byte{f[:len(f)-1]}, true }, wrong},
+		{"longer", func(f []byte) ([][]byte, bool) { return [][]byte{append(f, 0)}, true }, wrong},
+		{"TTL", turn(22), wrong}, {"source", turn(29), wrong}, {"call ID", turn(40), wrong}, {"sequence number", turn(45), wrong},
+		{"PPP", turn(49), wrong}, {"call's number", turn(51), wrong}, {"time", turn(54), wrong}, {"pattern", turn(63), wrong},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			faulty.next.Store(&row.spoil)
+			trial, err := rig.Run(t.Context(), Spec{Sender: "packet", Sizes: []int{80}, Traffic: AllCalls, Rate: 10_000, Lasting: 20 * time.Millisecond})
+			if err != nil || !row.found(&trial) || faulty.next.Load() != nil {
+				t.Errorf("%v, %+v", err, trial)
+			}
+		})
+	}
+}
+
+// spoil is what becomes of a frame, and whether the fault is done with it.
+type spoil func(frame []byte) (frames [][]byte, done bool)
+
+// turn turns all bits of some octets.
+func turn(octets ...int) spoil {
+	return func(frame []byte) ([][]byte, bool) {
+		for _, at := range octets {
+			frame[at] ^= 0xff
+		}
+		return [][]byte{frame}, true
+	}
+}
+
+// outOfOrder holds a frame back until the next one of its call, which is the third.
+func outOfOrder() spoil {
+	var seen [][]byte
+	return func(frame []byte) ([][]byte, bool) {
+		if seen = append(seen, slices.Clone(frame)); len(seen) <= 3 {
+			return seen[1:][max(0, len(seen)-2):], false
+		}
+		return [][]byte{frame, seen[0]}, true
+	}
+}
+
+// faulty carries IPv4 to the WAN and does something else with one frame of it.
+type faulty struct {
+	next atomic.Pointer[spoil]
+}
+
+// newFaulty takes the bridge away and its place.
+func newFaulty(t *testing.T, box *bridgetest.Namespace) *faulty {
+	t.Helper()
+	if err := box.Delete("br0"); err != nil {
+		t.Fatal(err)
+	}
+	wan, err := box.Injector(bridgetest.WANNIC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { wan.Close() })
+	var lan *packet.Conn
+	err = box.Do(func() error {
+		nic, err := net.InterfaceByName(bridgetest.LANNIC)
+		if err == nil {
+			lan, err = packet.Listen(nic, packet.Raw, unix.ETH_P_IP, nil)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &faulty{}
+	var done sync.WaitGroup
+	done.Go(func() { f.carry(lan, wan) })
+	t.Cleanup(func() { lan.Close(); done.Wait() })
+	return f
+}
+
+// carry ends when the socket is closed.
+func (f *faulty) carry(lan *packet.Conn, wan *bridgetest.Injector) {
+	for buffer := make([]byte, 2048); ; {
+		n, _, err := lan.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		frames, done := [][]byte{buffer[:n]}, false
+		if spoil := f.next.Load(); spoil != nil {
+			frames, done = (*spoil)(buffer[:n])
+		}
+		if done {
+			f.next.Store(nil)
+		}
+		for _, frame := range frames {
+			_ = wan.Send(frame) // what does not leave is lost, which the test sees
+		}
 	}
 }

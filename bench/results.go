@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"math"
 	"slices"
 	"time"
 )
@@ -85,14 +84,6 @@ func Summarise(values []float64) (s Summary, ok bool) {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	return Summary{n, (sorted[(n-1)/2] + sorted[n/2]) / 2, sorted[0], sorted[n-1]}, true
-}
-
-// Spread is how far the rounds are apart, as a share of their median.
-func (s Summary) Spread() float64 {
-	if s.Median == 0 {
-		return 0
-	}
-	return (s.Max - s.Min) / math.Abs(s.Median)
 }
 
 // Summary returns what the rounds say of a figure.

@@ -65,7 +65,8 @@ func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, e
 		return f, err
 	}
 	if t.Loss() <= s.Loss && t.Received > 0 {
-		f.Trial, f.Limited = t, true
+		// What came later than it was sent waited in a queue that was not yet full.
+		f.Trial, f.Limited = t, t.Rate >= senderFails*t.Offered
 		return f, nil
 	}
 	low, high := 0.0, t.Offered

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/grewire/grewire/bench/load"
 )
 
 // fakeDevice carries so many frames a second for a second, and no more; a sender
@@ -24,7 +26,7 @@ func (d *fakeDevice) try(rate float64) (Trial, error) {
 		rate = d.sender
 	}
 	through := min(rate, d.carries)
-	t := Trial{Sent: uint64(rate), Received: uint64(through), Offered: rate, Rate: through, Lasting: time.Second}
+	t := Trial{Sent: uint64(rate), Received: uint64(through), Offered: rate, Rate: through}
 	if d.stallEvery > 0 && d.trials%d.stallEvery == 0 && t.Received > 0 {
 		t.Received--
 	}
@@ -118,5 +120,31 @@ func TestEngine(t *testing.T) {
 	}
 	if _, err := Engine(t.Context(), 0, 64, 1, time.Millisecond); err == nil {
 		t.Error("an engine without calls was measured")
+	}
+}
+
+// TestRateOfAQueue has frames come that were sent long before.
+func TestRateOfAQueue(t *testing.T) {
+	for _, row := range []struct {
+		span time.Duration // from the first to the last
+		want float64
+	}{{0, 1000}, {900 * time.Millisecond, 1000}, {time.Second, 1000}, {2 * time.Second, 500}} {
+		c := load.Counts{Received: 1000, First: 5e9, Last: 5e9 + int64(row.span)}
+		if got := rate(c, time.Second); got != row.want {
+			t.Errorf("1000 frames of a second in %v: %g frames/s, want %g", row.span, got, row.want)
+		}
+	}
+	if got := rate(load.Counts{}, 0); got != 0 {
+		t.Errorf("no frames in no time: %g frames/s", got)
+	}
+}
+
+// TestThroughputOfAQueue has a device that loses nothing, but is late.
+func TestThroughputOfAQueue(t *testing.T) {
+	f, err := Search{Tolerance: 0.02}.Throughput(context.Background(), func(float64) (Trial, error) {
+		return Trial{Sent: 1000, Received: 1000, Offered: 1000, Rate: 500}, nil
+	})
+	if err != nil || f.Limited || f.Trial.Rate != 500 {
+		t.Errorf("%+v, %v: want 500 frames/s, not limited by the sender", f, err)
 	}
 }

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/grewire/grewire/bench/load"
@@ -37,10 +36,7 @@ type Spec struct {
 // Trial is what became of the frames of one, of both directions together.
 type Trial struct {
 	Sent, Received, Wrong uint64
-	Offered, Rate         float64 // frames a second sent, and received while they were sent
-	Octets                uint64  // received, without check sequences
-	Lasting               time.Duration
-	Slipped               time.Duration
+	Offered, Rate         float64 // frames a second sent, and carried, see rate
 	Counts                load.Counts
 	Delays                load.Histogram // of timed frames
 	// CPU time per frame received: of the whole machine, with what making and
@@ -136,18 +132,35 @@ func (r *Rig) runWay(ctx context.Context, way int, s Spec) (w wayResult) {
 	if w.err != nil {
 		return w
 	}
-	// What comes from now on waited in a queue: it counts as received, but not to
-	// the rate.
-	during, err := p.Counts()
-	if err == nil {
-		w.rate = rate(during, w.sent.Lasting)
-		w.counts, err = settle(p, w.sent.Frames)
+	if w.counts, w.err = settle(p, w.sent.Frames); w.err == nil {
+		w.delays, w.err = p.Delays()
 	}
-	if err == nil && s.Timed {
-		w.delays, err = p.Delays()
-	}
-	w.err = err
+	w.judgeTimes(s.Timed)
+	w.judgeNumbers()
+	w.rate = rate(w.counts, w.sent.Lasting)
 	return w
+}
+
+// judgeTimes takes frames for wrong whose time was lost on the way, or that have one
+// though none was written into them: the receiver in the kernel does not compare it.
+func (w *wayResult) judgeTimes(timed bool) {
+	with := w.delays.Count()
+	if timed {
+		w.counts.BadPayload += w.counts.Received - min(w.counts.Received, with)
+		return
+	}
+	w.counts.BadPayload += with
+	w.delays = nil
+}
+
+// judgeNumbers takes for wrong what only who knows how many were sent can tell: frames
+// beyond them, and sequence numbers passed over that nobody has sent, which is what a
+// number makes that was changed in the first frame of a call.
+func (w *wayResult) judgeNumbers() {
+	c, sent := &w.counts, w.sent.Frames
+	lost := sent - min(sent, c.Received)
+	c.BadHeader += c.Gaps - min(c.Gaps, lost+c.Late)
+	c.Stray += c.Received - min(c.Received, sent+c.Late)
 }
 
 func (r *Rig) flowsOf(t Traffic) (first, count int) {
@@ -160,7 +173,11 @@ func (r *Rig) flowsOf(t Traffic) (first, count int) {
 	return 0, len(r.calls)
 }
 
+// rate is how many frames a second came while they were sent, or until the last one
+// came if that was later: what was in a queue at the end of the sending was not
+// carried in that time.
 func rate(c load.Counts, lasting time.Duration) float64 {
+	lasting = max(lasting, time.Duration(c.Last-c.First))
 	if lasting <= 0 {
 		return 0
 	}
@@ -173,18 +190,10 @@ func (t *Trial) add(w *wayResult) {
 	t.Wrong += w.counts.Wrong()
 	t.Offered += w.sent.Rate()
 	t.Rate += w.rate
-	t.Octets += w.counts.Octets
-	t.Lasting = max(t.Lasting, w.sent.Lasting)
-	t.Slipped += w.sent.Slipped
 	t.Counts.Add(w.counts)
 	if t.Delays == nil {
 		t.Delays = w.delays
 	} else {
 		t.Delays.Add(w.delays)
 	}
-}
-
-// String is a line for somebody who watches.
-func (t *Trial) String() string {
-	return fmt.Sprintf("offered %.0f, received %.0f frames/s, %d of %d lost, %d wrong", t.Offered, t.Rate, t.Lost(), t.Sent, t.Wrong)
 }

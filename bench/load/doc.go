@@ -17,7 +17,8 @@
 // is right; addresses and call ID are its call's (behind a device that translates:
 // the same as in the call's first frame); the Internet checksum of all octets
 // behind is that of what was sent, so that no octet was changed or cut, though
-// words that changed places would go unseen; and it does not come behind a frame
+// words that changed places would go unseen; it has a time only if one was written
+// into it; and it does not come behind a frame
 // of its call that was sent later, nor twice. Ethernet addresses are not compared,
 // since some devices route. Frames that do not come are the difference between
 // what was sent and received.
