@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/grewire/grewire/bridge/bridgetest"
@@ -130,7 +130,7 @@ func (s *Site) bridge() error { return s.top.BridgeBox() }
 
 // steer spreads what both NICs receive over all CPUs.
 func (s *Site) steer() error {
-	mask := strconv.FormatUint(1<<uint(min(runtime.NumCPU(), 63))-1, 16)
+	mask := cpuMask(runtime.NumCPU())
 	for _, nic := range []string{bridgetest.LANNIC, bridgetest.WANNIC} {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -140,6 +140,15 @@ func (s *Site) steer() error {
 		}
 	}
 	return nil
+}
+
+// cpuMask is the first n CPUs as the kernel reads a set: words of 32 bits in
+// hexadecimal, the highest first, and no word more than there are CPUs for.
+func cpuMask(n int) string {
+	const word = 32
+	highest := (n-1)%word + 1
+	mask := fmt.Sprintf("%x", uint64(1)<<highest-1)
+	return mask + strings.Repeat(",ffffffff", (n-highest)/word)
 }
 
 // grewire runs the box with a configuration of its own.
