@@ -24,6 +24,7 @@ func Run(ctx context.Context, p *Plan, m Machine, note func(string)) (*Results, 
 		r.results.Devices = append(r.results.Devices, About{d.Name, d.About})
 	}
 	r.total = r.count()
+	r.noteLimits()
 	for _, mtu := range sortedKeys(p.Scenarios, Scenario.mtu) {
 		r.atMTU(ctx, mtu)
 	}
@@ -65,6 +66,23 @@ func (r *runner) count() (n int) {
 	return n
 }
 
+// noteLimits says what is not measured as a device has not so many calls.
+func (r *runner) noteLimits() {
+	calls := sortedKeys(r.plan.Scenarios, func(s Scenario) int { return s.Calls })
+	for _, d := range r.plan.Devices {
+		for _, n := range calls {
+			if d.MaxCalls > 0 && n > d.MaxCalls {
+				r.doubt(fmt.Sprintf("%s is measured with up to %d calls, not with %d", d.Name, d.MaxCalls, n))
+			}
+		}
+	}
+}
+
+func (r *runner) doubt(note string) {
+	r.results.Notes = append(r.results.Notes, note)
+	r.note(note)
+}
+
 // sortedKeys returns the different values of a function of scenarios, in order.
 func sortedKeys(scenarios []Scenario, of func(Scenario) int) (keys []int) {
 	for _, s := range scenarios {
@@ -94,6 +112,9 @@ func (r *runner) atMTU(ctx context.Context, mtu int) {
 		level := slices.DeleteFunc(slices.Clone(scenarios), func(s Scenario) bool { return s.Calls != calls })
 		r.dial(ctx, calls, level)
 		for round := range r.plan.Rounds {
+			if len(r.rigs) == 0 {
+				return // every one is a fault
+			}
 			r.round(ctx, round+1, level)
 		}
 	}
@@ -101,7 +122,7 @@ func (r *runner) atMTU(ctx context.Context, mtu int) {
 
 func (r *runner) place(ctx context.Context, mtu int) {
 	if lan, wan := r.plan.Attached[0], r.plan.Attached[1]; lan != "" {
-		site, err := dut.Attach(lan, wan)
+		site, err := dut.Attach(lan, wan, mtu)
 		if err == nil {
 			r.results.Devices = []About{{site.Device.Name, site.Device.About}}
 		}
@@ -214,8 +235,6 @@ func (r *runner) listen(ctx context.Context, round int) {
 	busy := after.minus(before)
 	share := float64(busy.User+busy.System) / float64(listening)
 	if err == nil && share > elsewhere {
-		note := fmt.Sprintf("the machine is not quiet: before round %d something else used %.0f %% of a CPU", round, 100*share)
-		r.results.Notes = append(r.results.Notes, note)
-		r.note(note)
+		r.doubt(fmt.Sprintf("the machine is not quiet: before round %d something else used %.0f %% of a CPU", round, 100*share))
 	}
 }

@@ -134,8 +134,7 @@ func (s *Site) SetNAPI(on bool) error {
 	if s.top == nil || s.napi == on {
 		return nil
 	}
-	s.napi = on
-	return s.top.Box.Do(func() error {
+	err := s.top.Box.Do(func() error {
 		tool, err := ethtool.NewEthtool()
 		if err != nil {
 			return err
@@ -148,6 +147,10 @@ func (s *Site) SetNAPI(on bool) error {
 		}
 		return nil
 	})
+	if err == nil {
+		s.napi = on
+	}
+	return err
 }
 
 // Close stops the device and takes its lab away.
