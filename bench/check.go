@@ -20,8 +20,11 @@ func (p *Plan) Check() error {
 		if err := s.check(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s, err))
 		}
-		if seen[s.String()] {
+		switch {
+		case seen[s.String()]:
 			errs = append(errs, fmt.Errorf("%s: named twice", s))
+		case s.Share > 0 && !seen[s.circumstances()]:
+			errs = append(errs, fmt.Errorf("%s: %w", s, errNoThroughput))
 		}
 		seen[s.String()] = true
 	}

@@ -71,9 +71,10 @@ type About struct {
 
 // Summary is what the rounds say together.
 type Summary struct {
-	Rounds   int
-	Median   float64
-	Min, Max float64
+	Rounds int     `json:"rounds"`
+	Median float64 `json:"median"`
+	Min    float64 `json:"min"`
+	Max    float64 `json:"max"`
 }
 
 // Summarise returns nothing for no values.

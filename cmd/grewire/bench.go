@@ -62,10 +62,45 @@ func (f *flags) reportFlags() *reports {
 	r := &reports{}
 	f.StringVar(&r.json, "json", "", "write every value of every round to this `file`, as JSON; - for standard output, instead of the table")
 	f.StringVar(&r.csv, "csv", "", "write them to this `file`, as CSV; - for standard output, instead of the table")
-	f.StringVar(&r.html, "html", "", "write a page with tables and plots to this `file`")
+	f.StringVar(&r.html, "html", "", "write a page with tables and plots to this `file`; - for standard output, instead of the table")
 	f.BoolVar(&r.quiet, "quiet", false, "do not tell on standard error how it goes on")
 	return r
 }
+
+// stdout is what standard output is called in the flags.
+const stdout = "-"
+
+// check says before a run what would keep its results from being written.
+func (r *reports) check() error {
+	toStdout := 0
+	for _, path := range []string{r.json, r.csv, r.html} {
+		switch path {
+		case "":
+		case stdout:
+			toStdout++
+		default:
+			if err := creatable(path); err != nil {
+				return err
+			}
+		}
+	}
+	if toStdout > 1 {
+		return errors.New("only one of -json, -csv and -html can go to standard output")
+	}
+	return nil
+}
+
+// creatable makes the file if it is not there, and leaves it alone if it is.
+func creatable(path string) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// table reports whether standard output is for the table.
+func (r *reports) table() bool { return r.json != stdout && r.csv != stdout && r.html != stdout }
 
 // progress returns what tells how a run goes on.
 func (r *reports) progress(p *program) func(string) {
@@ -75,11 +110,14 @@ func (r *reports) progress(p *program) func(string) {
 	return func(line string) { fmt.Fprintln(p.err, line) }
 }
 
-// write writes all that was asked for.
-func (r *reports) write(p *program, results *bench.Results, goals []bench.Outcome) error {
+// write writes all that was asked for. Outcomes may be nil.
+func (r *reports) write(p *program, results *bench.Results, outcomes []bench.Outcome) error {
 	var errs []error
-	if r.json != "-" && r.csv != "-" {
+	if r.table() {
 		errs = append(errs, benchreport.Text(p.out, results))
+	}
+	if r.table() && outcomes != nil {
+		errs = append(errs, benchreport.Goals(p.out, outcomes))
 	}
 	for _, to := range []struct {
 		path string
@@ -87,7 +125,7 @@ func (r *reports) write(p *program, results *bench.Results, goals []bench.Outcom
 	}{
 		{r.json, func(w io.Writer) error { return benchreport.JSON(w, results) }},
 		{r.csv, func(w io.Writer) error { return benchreport.CSV(w, results) }},
-		{r.html, func(w io.Writer) error { return benchreport.HTML(w, results, goals) }},
+		{r.html, func(w io.Writer) error { return benchreport.HTML(w, results, outcomes) }},
 	} {
 		if to.path != "" {
 			errs = append(errs, p.writeTo(to.path, to.as))
@@ -97,7 +135,7 @@ func (r *reports) write(p *program, results *bench.Results, goals []bench.Outcom
 }
 
 func (p *program) writeTo(path string, as func(io.Writer) error) error {
-	if path == "-" {
+	if path == stdout {
 		return as(p.out)
 	}
 	file, err := os.Create(path)
@@ -108,19 +146,16 @@ func (p *program) writeTo(path string, as func(io.Writer) error) error {
 }
 
 // runBench runs a plan and writes its results. Goals may be nil.
-func (p *program) runBench(ctx context.Context, name string, plan *bench.Plan, r *reports, goals []bench.Goal) int {
+func (p *program) runBench(ctx context.Context, f *flags, plan *bench.Plan, r *reports, goals []bench.Goal) int {
+	if err := errors.Join(plan.Check(), r.check()); err != nil {
+		return f.misused(err.Error())
+	}
 	results, err := bench.Run(ctx, plan, bench.ThisMachine(buildVersion().String()), r.progress(p))
 	if err != nil {
-		return p.failed(name, err)
+		return p.failed(f.Name(), err)
 	}
-	outcomes := bench.Judge(results, goals)
-	if err := r.write(p, results, outcomes); err != nil {
-		return p.failed(name, err)
-	}
-	if goals != nil && r.json != "-" && r.csv != "-" {
-		if err := benchreport.Goals(p.out, outcomes); err != nil {
-			return p.failed(name, err)
-		}
+	if err := r.write(p, results, bench.Judge(results, goals)); err != nil {
+		return p.failed(f.Name(), err)
 	}
 	if len(results.Faults) > 0 {
 		return exitFailed

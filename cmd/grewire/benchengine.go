@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -25,12 +26,15 @@ func (p *program) benchEngine(ctx context.Context, args []string) int {
 	if _, code, ok := f.parse(args, 0, 0); !ok {
 		return code
 	}
-	var results []bench.EngineResult
-	for _, text := range listed(*calls) {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			return f.misused(fmt.Sprintf("number of calls %q", text))
-		}
+	numbers, err := engineCalls(*calls)
+	if err == nil && *lasting <= 0 {
+		err = fmt.Errorf("rounds of %v take no time", *lasting)
+	}
+	if err != nil {
+		return f.misused(err.Error())
+	}
+	results := []bench.EngineResult{}
+	for _, n := range numbers {
 		if ctx.Err() != nil {
 			break
 		}
@@ -44,6 +48,20 @@ func (p *program) benchEngine(ctx context.Context, args []string) int {
 		return p.printed(f.Name(), json.NewEncoder(p.out).Encode(results))
 	}
 	return p.printed(f.Name(), p.printEngine(results))
+}
+
+func engineCalls(text string) (numbers []int, err error) {
+	for _, word := range listed(text) {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, fmt.Errorf("number of calls %q", word)
+		}
+		numbers = append(numbers, n)
+	}
+	if len(numbers) == 0 {
+		return nil, errors.New("no number of calls")
+	}
+	return numbers, nil
 }
 
 func (p *program) printEngine(results []bench.EngineResult) error {

@@ -75,13 +75,10 @@ func (p *program) benchForward(ctx context.Context, args []string) int {
 		return code
 	}
 	plan, err := o.plan(devices)
-	if err == nil {
-		err = plan.Check()
-	}
 	if err != nil {
 		return f.misused(err.Error())
 	}
-	return p.runBench(ctx, f.Name(), plan, r, nil)
+	return p.runBench(ctx, f, plan, r, nil)
 }
 
 func (o *forwardFlags) plan(devices []dut.Device) (*bench.Plan, error) {
@@ -114,32 +111,45 @@ func listed(text string) []string {
 // scenarios are all combinations. Throughput comes first, as loads may be shares
 // of it.
 func (o *forwardFlags) scenarios() (all []bench.Scenario, err error) {
-	for _, test := range bench.Tests() {
-		if !slices.Contains(listed(o.tests), string(test)) {
-			continue
-		}
-		for _, calls := range listed(o.calls) {
-			for _, size := range listed(o.sizes) {
-				for _, sender := range listed(o.senders) {
-					s := bench.Scenario{Test: test, Sender: bench.Sender(sender), Traffic: bench.Traffic(o.traffic), BothWays: o.bothWays}
-					if s.Calls, err = strconv.Atoi(calls); err != nil {
-						return nil, fmt.Errorf("number of calls %q", calls)
-					}
-					if s.Sizes, err = bench.ParseSizes(size); err != nil {
-						return nil, err
-					}
-					more, err := o.atLoads(s)
-					if err != nil {
-						return nil, err
-					}
-					all = append(all, more...)
-				}
-			}
-		}
-	}
-	for _, name := range listed(o.tests) {
+	tests := listed(o.tests)
+	for _, name := range tests {
 		if !slices.Contains(bench.Tests(), bench.Test(name)) {
 			return nil, fmt.Errorf("there is no test %q; there are %v", name, bench.Tests())
+		}
+	}
+	circumstances, err := o.circumstances()
+	if err != nil {
+		return nil, err
+	}
+	for _, test := range bench.Tests() {
+		for _, s := range circumstances {
+			if s.Test = test; !slices.Contains(tests, string(test)) {
+				continue
+			}
+			more, err := o.atLoads(s)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, more...)
+		}
+	}
+	return all, nil
+}
+
+// circumstances are all combinations of what the tests are made with.
+func (o *forwardFlags) circumstances() (all []bench.Scenario, err error) {
+	for _, calls := range listed(o.calls) {
+		for _, size := range listed(o.sizes) {
+			for _, sender := range listed(o.senders) {
+				s := bench.Scenario{Sender: bench.Sender(sender), Traffic: bench.Traffic(o.traffic), BothWays: o.bothWays}
+				if s.Calls, err = strconv.Atoi(calls); err != nil {
+					return nil, fmt.Errorf("number of calls %q", calls)
+				}
+				if s.Sizes, err = bench.ParseSizes(size); err != nil {
+					return nil, err
+				}
+				all = append(all, s)
+			}
 		}
 	}
 	return all, nil

@@ -29,8 +29,8 @@ func (p *program) benchGoals(ctx context.Context, args []string) int {
 	}
 	plan, goals := bench.Goals(dut.Known(binary), *soak)
 	plan.Rounds, plan.Trial = *rounds, *trial
-	if err := plan.Check(); err != nil {
-		return f.misused(err.Error())
+	if *soak < 0 {
+		return f.misused("a soak of less than no time")
 	}
-	return p.runBench(ctx, f.Name(), plan, r, goals)
+	return p.runBench(ctx, f, plan, r, goals)
 }
