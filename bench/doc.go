@@ -49,8 +49,8 @@
 // # Adding a device
 //
 // A Device is a name and a function that starts something in the middle namespace,
-// see dut.Known. One that translates says so: the receiver then learns what a
-// call's frames look like behind it. Grewire takes any lines of configuration, so
+// see dut.Known. One that translates says so: the receiver then expects what the
+// server has seen of a call. Grewire takes any lines of configuration, so
 // a variant of it is one more line.
 //
 // # Engine

@@ -171,19 +171,25 @@ const (
 	eachOfMany = 100
 )
 
-// setFlows tells the paths of the calls, each as its sender sees them.
+// setFlows tells the paths of the calls, each as its sender sees them and as they
+// are to arrive.
 func (r *Rig) setFlows() error {
-	flows := [2][]load.Flow{}
+	var sent, expected [2][]load.Flow
 	for _, c := range r.calls {
 		pns := r.server.Peer(c.PACID)
-		flows[toWAN] = append(flows[toWAN], flow(c.PNS, c.PAC, c.PACID))
-		flows[toLAN] = append(flows[toLAN], flow(c.PAC, pns.Addr, pns.ID))
+		if own := (control.Peer{Addr: c.PNS, ID: c.PNSID}); pns != own && !r.Site.Device.Translates {
+			return fmt.Errorf("%s: call %d of %s is call %d of %s behind a device that does not translate", r.Site.Device.Name, own.ID, own.Addr, pns.ID, pns.Addr)
+		}
+		sent[toWAN] = append(sent[toWAN], flow(c.PNS, c.PAC, c.PACID))
+		expected[toWAN] = append(expected[toWAN], flow(pns.Addr, c.PAC, c.PACID))
+		sent[toLAN] = append(sent[toLAN], flow(c.PAC, pns.Addr, pns.ID))
+		expected[toLAN] = append(expected[toLAN], flow(c.PAC, c.PNS, c.PNSID))
 	}
-	if err := r.address(flows[toLAN][0].Destination); err != nil {
+	if err := r.address(sent[toLAN][0].Destination); err != nil {
 		return err
 	}
 	for way, p := range r.paths {
-		if err := p.SetFlows(flows[way], r.Site.Device.Translates); err != nil {
+		if err := p.SetFlows(sent[way], expected[way]); err != nil {
 			return err
 		}
 	}

@@ -73,7 +73,7 @@ func TestBadSizesAndFlows(t *testing.T) {
 	}
 }
 
-// TestPace has a sender that is never late send what its rate asks for.
+// TestPaceBatches has what is sent at once be of 20 us, so that a rate is no row of bursts.
 func TestPaceBatches(t *testing.T) {
 	for rate, want := range map[float64]int{0: packetBatch, 1000: 1, 49_000: 1, 500_000: 10, 1e9: packetBatch} {
 		if p := newPace(&Load{Rate: rate}); p.batch != want {

@@ -3,6 +3,7 @@ package load
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ type cable struct {
 	flows    []Flow
 }
 
-func newCable(t *testing.T, translated bool) *cable {
+func newCable(t *testing.T) *cable {
 	t.Helper()
 	lab := bridgetest.New(t)
 	var ends [2]*bridgetest.Namespace
@@ -53,7 +54,7 @@ func newCable(t *testing.T, translated bool) *cable {
 	for i := range 3 {
 		c.flows = append(c.flows, Flow{netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.MustParseAddr("10.0.1.1"), uint16(100 + i)})
 	}
-	if err := path.SetFlows(c.flows, translated); err != nil {
+	if err := path.SetFlows(c.flows, c.flows); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -79,7 +80,7 @@ func (c *cable) counts(n uint64) Counts {
 // TestPathsCarry sends with both senders, in all kinds of sizes; nothing may be
 // lost or found wrong.
 func TestPathsCarry(t *testing.T) {
-	c := newCable(t, false)
+	c := newCable(t)
 	for _, row := range []struct {
 		name   string
 		sender Sender
@@ -131,7 +132,7 @@ func TestPathsCarry(t *testing.T) {
 // TestLateSender asks for more than anybody can send: what is reported is what was
 // sent in the time that it took.
 func TestLateSender(t *testing.T) {
-	c := newCable(t, false)
+	c := newCable(t)
 	for _, sender := range []Sender{Packet, XDP} {
 		const lasting = 100 * time.Millisecond
 		if err := c.path.Begin(); err != nil {
@@ -171,23 +172,34 @@ func TestReceiverJudges(t *testing.T) {
 		{"GRE of others", func(f [][]byte) [][]byte { f[0][atPPP]++; return f }, Counts{Received: 8, Stray: 1}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			c := newCable(t, false)
+			c := newCable(t)
 			c.judge(row.spoil(c.frames(size)), row.want)
 		})
 	}
 }
 
-// TestReceiverLearns has it learn what a translated call looks like, and hold the
-// call to it.
-func TestReceiverLearns(t *testing.T) {
-	c := newCable(t, true)
+// TestReceiverTranslates has it expect other addresses and IDs than were sent, and
+// hold each call to its own.
+func TestReceiverTranslates(t *testing.T) {
+	c := newCable(t)
+	expected := slices.Clone(c.flows)
+	for i := range expected {
+		expected[i].Source, expected[i].CallID = netip.MustParseAddr("10.0.0.99"), uint16(500+i)
+	}
+	if err := c.path.SetFlows(c.flows, expected); err != nil {
+		t.Fatal(err)
+	}
 	frames := c.frames(100)
-	for _, f := range frames {
+	for i, f := range frames {
 		f[atAddresses+3] = 99
+		binary.BigEndian.PutUint16(f[atCallID:], uint16(500+i%len(c.flows)))
 		fixChecksum(f)
 	}
-	frames[5][atCallID]++
+	copy(frames[4][atCallID:], frames[3][atCallID:][:2]) // the ID of another call
 	c.judge(frames, Counts{Received: 9, BadAddress: 1})
+	if err := c.path.SetFlows(c.flows, expected[1:]); err == nil {
+		t.Error("a flow that nobody expects was taken")
+	}
 }
 
 // frames are three of each flow, in turn.

@@ -123,33 +123,30 @@ func (p *Path) SetDestination(mac net.HardwareAddr) error {
 	return p.SetSizes(p.sizes)
 }
 
-// SetFlows says which calls there are. Translated flows have other addresses and
-// IDs at the receiver, which learns them from the first frame of each and holds
-// the others to them.
-func (p *Path) SetFlows(flows []Flow, translated bool) error {
-	if len(flows) > maxFlows {
-		return fmt.Errorf("%d flows, want at most %d", len(flows), maxFlows)
+// SetFlows says which calls there are: as they are sent, and as they are expected at
+// the receiver, where a device that translates gives them other addresses and IDs.
+func (p *Path) SetFlows(sent, expected []Flow) error {
+	if len(sent) > maxFlows || len(sent) != len(expected) {
+		return fmt.Errorf("%d flows, %d expected: want as many, at most %d", len(sent), len(expected), maxFlows)
 	}
-	p.flows = make([]kernelFlow, len(flows))
+	p.flows = make([]kernelFlow, len(sent))
 	keys, records := make([]uint32, maxFlows), make([]kernelRecord, maxFlows)
 	for i := range keys {
 		keys[i] = uint32(i)
 	}
-	for i, f := range flows {
-		entry, err := f.entry(i, p.template)
-		if err != nil {
+	for i := range sent {
+		entry, err := sent[i].entry(i, p.template)
+		arrives, err2 := expected[i].entry(i, p.template)
+		if err := errors.Join(err, err2); err != nil {
 			return err
 		}
-		p.flows[i] = entry
-		if !translated {
-			records[i] = entry.record()
-		}
+		p.flows[i], records[i] = entry, arrives.record()
 	}
 	_, err := p.kernel.BenchRecords.BatchUpdate(keys, records, nil)
-	if err == nil && len(flows) > 0 {
-		_, err = p.kernel.BenchFlows.BatchUpdate(keys[:len(flows)], p.flows, nil)
+	if err == nil && len(sent) > 0 {
+		_, err = p.kernel.BenchFlows.BatchUpdate(keys[:len(sent)], p.flows, nil)
 	}
-	return errors.Join(err, p.kernel.Translated.Set(uint32(b2i(translated))))
+	return err
 }
 
 func b2i(b bool) int {
