@@ -70,3 +70,20 @@ func TestClosedServer(t *testing.T) {
 		t.Error("a closed server says that it accepts connections")
 	}
 }
+
+// TestAcceptedAmidClose has a connection that was accepted while the server closed be
+// ended: nobody else would, and Close waits for all.
+func TestAcceptedAmidClose(t *testing.T) {
+	s, _ := server(t, "127.77.0.4")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	here, there := net.Pipe()
+	defer there.Close()
+	if s.keep(here) {
+		t.Error("a closed server keeps a connection")
+	}
+	if _, err := there.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is still there")
+	}
+}

@@ -29,10 +29,11 @@ type Server struct {
 	lastID   atomic.Uint32
 	done     sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	peers map[uint16]Peer // by the PAC's call ID
-	err   error           // why no more are accepted
+	mu     sync.Mutex
+	conns  map[net.Conn]bool
+	peers  map[uint16]Peer // by the PAC's call ID
+	err    error           // why no more are accepted
+	closed bool
 }
 
 // Peer is the PNS of a call as the server sees it: behind a device that
@@ -78,16 +79,34 @@ func (s *Server) accept() {
 			s.mu.Unlock()
 			return
 		}
-		s.mu.Lock()
-		s.conns[conn] = true
-		s.mu.Unlock()
-		s.done.Go(func() { s.serve(conn) })
+		if s.keep(conn) {
+			s.done.Go(func() { s.serve(conn) })
+		}
 	}
+}
+
+// keep has Close end the connection; one that was accepted while it ran is ended here.
+func (s *Server) keep(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		conn.Close()
+		return false
+	}
+	s.conns[conn] = true
+	return true
+}
+
+func (s *Server) forget(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, conn)
 }
 
 // serve answers until the other end is done, or says something odd.
 func (s *Server) serve(conn net.Conn) {
 	defer conn.Close()
+	defer s.forget(conn)
 	from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 	for in := bufio.NewReader(conn); ; {
 		m, err := read(in)
@@ -132,6 +151,7 @@ const window = 64
 func (s *Server) Close() error {
 	err := s.listener.Close()
 	s.mu.Lock()
+	s.closed = true
 	for conn := range s.conns {
 		conn.Close()
 	}
