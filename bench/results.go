@@ -53,8 +53,11 @@ type Results struct {
 	Ended    time.Time `json:"ended"`
 	Baseline string    `json:"baseline"`
 	Rounds   int       `json:"rounds"`
-	Devices  []About   `json:"devices"`
-	Values   []Value   `json:"values"`
+	// Trial is how long each trial sent unless its scenario says otherwise.
+	Trial   time.Duration `json:"trial_ns"`
+	Search  Search        `json:"search"`
+	Devices []About       `json:"devices"`
+	Values  []Value       `json:"values"`
 	// Faults are what could not be measured, and why.
 	Faults []string `json:"faults"`
 	// Notes are what casts doubt on the figures.

@@ -18,7 +18,7 @@ func Run(ctx context.Context, p *Plan, m Machine, note func(string)) (*Results, 
 		return nil, err
 	}
 	r := &runner{plan: p, note: note, found: make(map[string]float64), results: &Results{
-		Machine: m, Began: time.Now(), Baseline: p.Baseline, Rounds: p.Rounds,
+		Machine: m, Began: time.Now(), Baseline: p.Baseline, Rounds: p.Rounds, Trial: p.Trial, Search: p.Search,
 	}}
 	for _, d := range p.Devices {
 		r.results.Devices = append(r.results.Devices, About{d.Name, d.About})

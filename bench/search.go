@@ -9,14 +9,19 @@ import (
 type Search struct {
 	// Tolerance is how far the found rate may be below the highest that passes, as
 	// a share of it.
-	Tolerance float64
+	Tolerance float64 `json:"tolerance"`
 	// Loss is the share of frames that may be lost; 0 is RFC 2544's throughput.
-	Loss float64
+	Loss float64 `json:"loss"`
 	// Again is how often a trial with loss is repeated: it passes if one of the
 	// repetitions does (binary search with loss verification, ETSI GS NFV-TST 009,
 	// section 12.3.3). A shared machine stops for some milliseconds now and then,
 	// which is no property of the device.
-	Again int
+	Again int `json:"again"`
+}
+
+// String says it to somebody who reads what was found.
+func (s Search) String() string {
+	return fmt.Sprintf("rates within %.3g %%, %.3g %% loss allowed, up to %d repetitions of a trial with more", 100*s.Tolerance, 100*s.Loss, s.Again)
 }
 
 // Found is the outcome of a search.

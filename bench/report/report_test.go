@@ -25,8 +25,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func results() *bench.Results {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := &bench.Results{
-		Machine: bench.Machine{Kernel: "Linux 6.18", CPU: "Abacus", CPUs: 2, Memory: 8 << 30, Arch: "amd64", Go: "go1.26", Grewire: "grewire v1", Command: []string{"grewire", "bench", "forward"}},
-		Began:   began, Ended: began.Add(95 * time.Second), Baseline: "helper", Rounds: 3,
+		Machine: bench.Machine{Kernel: "Linux 6.18", CPU: "Abacus", CPUs: 2, Memory: 8 << 30, Arch: "amd64", Go: "go1.26", Grewire: "grewire v1", Command: []string{"grewire", "bench", "forward", "-sizes", "64, imix", "-html", "it's.html"}},
+		Began:   began, Ended: began.Add(95 * time.Second), Baseline: "helper", Rounds: 3, Trial: time.Second, Search: bench.Search{Tolerance: 0.02, Loss: 0.001, Again: 2},
 		Devices: []bench.About{{Name: "helper", About: "the kernel's"}, {Name: "<box>", About: "ours & nobody else's"}},
 		Notes:   []string{"the machine is not quiet"}, Faults: []string{"tcpbridge: it fell over"}, Stopped: true,
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/grewire/grewire/bench"
 )
@@ -54,15 +55,31 @@ func header(out *printer, r *bench.Results) {
 func about(r *bench.Results) (lines [][2]string) {
 	m := r.Machine
 	lines = append(lines,
-		[2]string{"command", strings.Join(m.Command, " ")},
+		[2]string{"command", shellLine(m.Command)},
 		[2]string{"machine", fmt.Sprintf("%d x %s, %.1f GiB, %s", m.CPUs, m.CPU, float64(m.Memory)/(1<<30), m.Arch)},
 		[2]string{"software", fmt.Sprintf("%s, %s, %s", m.Kernel, m.Grewire, m.Go)},
 		[2]string{"run", fmt.Sprintf("%s, %v, %d rounds, devices in turn", r.Began.UTC().Format(time.RFC3339), r.Ended.Sub(r.Began).Round(time.Second), r.Rounds)},
+		[2]string{"trials", fmt.Sprintf("of %v; %s", r.Trial, r.Search)},
 	)
 	for _, d := range r.Devices {
 		lines = append(lines, [2]string{"device", d.Name + ": " + d.About})
 	}
 	return lines
+}
+
+// shellLine is a command as a shell would take it.
+func shellLine(command []string) string {
+	special := func(c rune) bool {
+		return !strings.ContainsRune("%+,-./:=@_", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c)
+	}
+	var words []string
+	for _, word := range command {
+		if word == "" || strings.ContainsFunc(word, special) {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, " ")
 }
 
 func faults(out *printer, r *bench.Results) {
