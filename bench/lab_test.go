@@ -3,8 +3,10 @@ package bench
 import (
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,4 +181,39 @@ func (f *faulty) carry(lan *packet.Conn, wan *bridgetest.Injector) {
 			_ = wan.Send(frame) // what does not leave is lost, which the test sees
 		}
 	}
+}
+
+// TestLabDeadDevice has a device end amid a run: it is named once, and the others go on.
+func TestLabDeadDevice(t *testing.T) {
+	binary := build(t)
+	plan := goodPlan()
+	plan.Devices, plan.Baseline = []dut.Device{dut.Grewire("box", binary, "", ""), dut.Bridge()}, ""
+	plan.Rounds, plan.Trial, plan.Scenarios = 4, 50*time.Millisecond, plan.Scenarios[:1]
+	plan.Scenarios[0].Test = Flood
+	r := &runner{plan: plan, found: make(map[string]float64), results: &Results{}}
+	r.note = func(line string) {
+		if strings.HasPrefix(line, "[") && strings.Contains(line, "round 2, ") && strings.Contains(line, "box: ") {
+			if err := syscall.Kill(r.rigs[0].Site.PID(), syscall.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	r.atMTU(t.Context(), 1500)
+	if faults := r.results.Faults; len(faults) != 1 || !strings.Contains(faults[0], "device box has ended") {
+		t.Errorf("faults %q", faults)
+	}
+	for device, want := range map[string]int{"box": 2, "bridge": 4} {
+		if s, _ := r.results.Summary(plan.Scenarios[0], device, FigureRate); s.Rounds != want {
+			t.Errorf("%s: %d rounds, want %d", device, s.Rounds, want)
+		}
+	}
+}
+
+func build(t *testing.T) string {
+	t.Helper()
+	binary, err := bridgetest.New(t).Build("cmd/grewire")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
 }

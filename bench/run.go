@@ -181,7 +181,7 @@ func (r *runner) dial(ctx context.Context, calls int, level []Scenario) {
 func (r *runner) round(ctx context.Context, round int, level []Scenario) {
 	r.listen(ctx, round)
 	for _, s := range level {
-		for _, rig := range r.rigs {
+		for _, rig := range slices.Clone(r.rigs) {
 			if ctx.Err() != nil {
 				return
 			}
@@ -202,6 +202,7 @@ func (r *runner) measure(ctx context.Context, round int, s Scenario, rig *Rig) {
 	}
 	if err != nil {
 		r.fault(fmt.Errorf("round %d, %s, %s: %w", round, device, s, err))
+		r.leaveOut(rig)
 		return
 	}
 	if s.Test == Throughput {
@@ -211,6 +212,17 @@ func (r *runner) measure(ctx context.Context, round int, s Scenario, rig *Rig) {
 		r.results.Values = append(r.results.Values, Value{s, device, round, v.figure, v.value})
 	}
 	r.note(fmt.Sprintf("[%d/%d] round %d, %s, %s: %s", r.done, r.total, round, s, device, m.said))
+}
+
+// leaveOut takes a device away that has ended.
+func (r *runner) leaveOut(rig *Rig) {
+	if rig.Site.Alive() == nil {
+		return
+	}
+	r.rigs = slices.DeleteFunc(r.rigs, func(other *Rig) bool { return other == rig })
+	if err := rig.Close(); err != nil {
+		r.fault(fmt.Errorf("clean up: %w", err))
+	}
 }
 
 // How long nothing is sent to see whether the machine has something else to do,

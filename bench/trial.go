@@ -63,7 +63,7 @@ func (t *Trial) Loss() float64 { return float64(t.Lost()) / float64(max(1, t.Sen
 
 // Run runs a trial.
 func (r *Rig) Run(ctx context.Context, s Spec) (t Trial, err error) {
-	if err := r.prepare(s); err != nil {
+	if err := errors.Join(r.Site.Alive(), r.prepare(s)); err != nil {
 		return t, err
 	}
 	machine, process, err := r.usage()
@@ -83,8 +83,11 @@ func (r *Rig) Run(ctx context.Context, s Spec) (t Trial, err error) {
 		err = errors.Join(err, result.err)
 		t.add(&result)
 	}
-	machine2, process2, err2 := r.usage()
-	if err = errors.Join(err, err2, r.Site.Alive()); err != nil {
+	if err = errors.Join(err, r.Site.Alive()); err != nil {
+		return t, err
+	}
+	machine2, process2, err := r.usage()
+	if err != nil {
 		return t, err
 	}
 	t.Machine = perFrame(machine2.minus(machine), t.Received)

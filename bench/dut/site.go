@@ -115,14 +115,14 @@ func (s *Site) PID() int {
 	return s.process.PID()
 }
 
-// Alive returns an error if the device's process has ended.
+// Alive returns an error if the device's process has ended, with the last that it wrote.
 func (s *Site) Alive() error {
 	if s.process == nil {
 		return nil
 	}
 	select {
 	case <-s.process.Done():
-		return fmt.Errorf("device %s has ended: %s", s.Device.Name, s.process.Output())
+		return errors.Join(fmt.Errorf("device %s has ended", s.Device.Name), s.process.Wait(context.Background()))
 	default:
 		return nil
 	}
