@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/grewire/grewire/bench/load"
 )
 
 // measurement is one test of one device.
@@ -38,7 +40,10 @@ func (e *wrongError) Error() string {
 
 var errNoThroughput = errors.New("its load is a share of a throughput that was not measured: put a throughput test with the same calls, sizes and sender before it")
 
-var errNothingCame = errors.New("none of its frames came")
+var (
+	errNothingCame = errors.New("none of its frames came")
+	errNotByXDP    = errors.New("none of the XDP sender's frames came: does the NIC take redirected frames (ndo_xdp_xmit)? The packet sender needs nothing of it")
+)
 
 func (m *measurement) run(ctx context.Context) error {
 	spec := m.scenario.spec(m.plan)
@@ -83,11 +88,16 @@ func ways(s Spec) int {
 	return 1
 }
 
-// trial runs a trial; one with wrong frames is an error.
+// trial runs a trial; one with wrong frames is an error. So is one that shows nothing
+// but that its NIC drops what the XDP sender sends.
 func (m *measurement) trial(ctx context.Context, s Spec) (Trial, error) {
 	t, err := m.rig.Run(ctx, s)
-	if err == nil && t.Wrong > 0 {
+	switch {
+	case err != nil:
+	case t.Wrong > 0:
 		err = &wrongError{t}
+	case s.Sender == load.XDP && t.Received == 0 && t.Sent > 0:
+		err = errNotByXDP
 	}
 	return t, err
 }

@@ -18,6 +18,7 @@ func TestBenchRefuses(t *testing.T) {
 		"": "Usage", "fly": `no "fly"`,
 		"forward -tx eth0":                          "go together",
 		"forward -tx eth0 -rx eth0":                 "both ends",
+		"forward -tx a -rx b -devices bridge":       "outside",
 		"forward -devices hub":                      `no device "hub"`,
 		"forward -devices bridge,bridge":            "twice",
 		"forward -devices bridge -baseline hub":     "hub",

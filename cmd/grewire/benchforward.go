@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -34,6 +35,7 @@ type forwardFlags struct {
 	trial                                                         time.Duration
 	tolerance, loss                                               float64
 	tx, rx, baseline                                              string
+	devicesGiven                                                  bool
 }
 
 func (f *flags) forwardFlags(devices []dut.Device) *forwardFlags {
@@ -74,6 +76,7 @@ func (p *program) benchForward(ctx context.Context, args []string) int {
 	if _, code, ok := f.parse(args, 0, 0); !ok {
 		return code
 	}
+	f.Visit(func(given *flag.Flag) { o.devicesGiven = o.devicesGiven || given.Name == "devices" })
 	plan, err := o.plan(devices)
 	if err != nil {
 		return f.misused(err.Error())
@@ -88,6 +91,9 @@ func (o *forwardFlags) plan(devices []dut.Device) (*bench.Plan, error) {
 	}
 	if (o.tx == "") != (o.rx == "") {
 		return nil, errors.New("-tx and -rx go together")
+	}
+	if o.tx != "" && o.devicesGiven {
+		return nil, errors.New("-devices are in this machine: with -tx and -rx there is one outside")
 	}
 	var err error
 	if o.tx != "" {
