@@ -32,7 +32,7 @@ type Found struct {
 	Trials  int
 }
 
-// maxTrials bounds a search, whatever its tolerance.
+// maxTrials bounds a search, whatever its tolerance; one that is repeated has as many again.
 const maxTrials = 40
 
 // senderFails is the share of a rate that a sender is to reach at least: if it does
@@ -47,38 +47,43 @@ func better(a, b Trial) Trial {
 	return b
 }
 
+// disturbed is the share of what came through under overload below which a found rate
+// is looked for once more: a machine that has something else to do for a second has
+// all trials of that second fail, and what is above a failed trial is not tried again.
+const disturbed = 0.8
+
 // Throughput searches the highest rate with no more loss than allowed. try runs a
 // trial at a rate, 0 for as fast as possible, which is where it begins.
 func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, error)) (f Found, err error) {
-	// attempt tries a rate until it passes and the sender has reached it.
-	attempt := func(rate float64) (best Trial, pass, reached bool, err error) {
-		for n := 0; n <= s.Again && !reached; n++ {
-			t, err := try(rate)
-			if err != nil || ctx.Err() != nil {
-				return t, false, false, err
-			}
-			f.Trials++
-			if t.Received > 0 && t.Loss() <= s.Loss {
-				best, pass, reached = better(best, t), true, t.Offered >= senderFails*rate
-			}
-		}
-		return best, pass, reached, nil
-	}
-	t, err := try(0)
+	flood, err := try(0)
 	f.Trials++
 	if err != nil || ctx.Err() != nil {
 		return f, err
 	}
-	if t.Loss() <= s.Loss && t.Received > 0 {
+	if flood.Loss() <= s.Loss && flood.Received > 0 {
 		// What came later than it was sent waited in a queue that was not yet full.
-		f.Trial, f.Limited = t, t.Rate >= senderFails*t.Offered
+		f.Trial, f.Limited = flood, flood.Rate >= senderFails*flood.Offered
 		return f, nil
 	}
-	low, high := 0.0, t.Offered
-	for next := min(t.Rate, 0.95*high); high-low > s.Tolerance*high && f.Trials < maxTrials && ctx.Err() == nil; {
-		t, pass, reached, err := attempt(next)
+	tested, err := s.narrow(ctx, flood, try, &f)
+	if err == nil && f.Trial.Rate < disturbed*flood.Rate && ctx.Err() == nil {
+		tested, err = s.narrow(ctx, flood, try, &f)
+	}
+	if err == nil && f.Trial.Received == 0 && ctx.Err() == nil {
+		err = fmt.Errorf("no rate without loss found down to %.0f frames/s in %d trials", tested, f.Trials)
+	}
+	return f, err
+}
+
+// narrow closes in on the highest rate that passes, below that of a flood that did
+// not. It returns the lowest rate that did not pass.
+func (s Search) narrow(ctx context.Context, flood Trial, try func(rate float64) (Trial, error), f *Found) (high float64, err error) {
+	low, high := 0.0, flood.Offered
+	most := f.Trials + maxTrials
+	for next := min(flood.Rate, 0.95*high); high-low > s.Tolerance*high && f.Trials < most && ctx.Err() == nil; {
+		t, pass, reached, err := s.attempt(ctx, next, try, f)
 		if err != nil {
-			return f, err
+			return high, err
 		}
 		if pass {
 			low, f.Trial = max(low, min(next, t.Offered)), better(f.Trial, t)
@@ -88,10 +93,22 @@ func (s Search) Throughput(ctx context.Context, try func(rate float64) (Trial, e
 		}
 		next = s.next(low, high)
 	}
-	if f.Trial.Received == 0 && ctx.Err() == nil {
-		return f, fmt.Errorf("no rate without loss found down to %.0f frames/s in %d trials", high, f.Trials)
+	return high, nil
+}
+
+// attempt tries a rate until it passes and the sender has reached it.
+func (s Search) attempt(ctx context.Context, rate float64, try func(rate float64) (Trial, error), f *Found) (best Trial, pass, reached bool, err error) {
+	for n := 0; n <= s.Again && !reached; n++ {
+		t, err := try(rate)
+		if err != nil || ctx.Err() != nil {
+			return t, false, false, err
+		}
+		f.Trials++
+		if t.Received > 0 && t.Loss() <= s.Loss {
+			best, pass, reached = better(best, t), true, t.Offered >= senderFails*rate
+		}
 	}
-	return f, nil
+	return best, pass, reached, nil
 }
 
 // next is the rate to try between one that passed and one that did not. What is

@@ -60,6 +60,23 @@ func TestThroughputForgivesAStall(t *testing.T) {
 	}
 }
 
+// TestThroughputForgivesADisturbance has all trials fail for a while.
+func TestThroughputForgivesADisturbance(t *testing.T) {
+	for length := range 20 {
+		d := &fakeDevice{carries: 500_000, sender: 1e6}
+		f, err := Search{Tolerance: 0.02, Again: 1}.Throughput(context.Background(), func(rate float64) (Trial, error) {
+			t, err := d.try(rate)
+			if d.trials > 1 && d.trials <= 1+length {
+				t.Received /= 2
+			}
+			return t, err
+		})
+		if err != nil || f.Trial.Rate < 0.8*d.carries || f.Trial.Rate > d.carries {
+			t.Errorf("%d trials disturbed: found %.0f, %v; want at most a fifth less than %.0f", length, f.Trial.Rate, err, d.carries)
+		}
+	}
+}
+
 func TestThroughputOfADeadDevice(t *testing.T) {
 	f, err := Search{Tolerance: 0.02}.Throughput(context.Background(), (&fakeDevice{sender: 1e6}).try)
 	if err == nil {
