@@ -30,9 +30,9 @@ type line struct {
 }
 
 const (
-	plotWidth   = 18 * vg.Centimeter
+	plotWidth   = 19 * vg.Centimeter
 	plotHeight  = 9 * vg.Centimeter
-	legendWidth = 4 * vg.Centimeter // at the right of the plot
+	legendWidth = 5 * vg.Centimeter // at the right of the plot, for the longest name of a device
 	margin      = 5 * vg.Millimeter
 )
 
@@ -51,6 +51,7 @@ func (f *figure) svg(order []string) (string, error) {
 	p.Title.TextStyle.Font.Size, p.Title.Padding = vg.Points(11), vg.Millimeter
 	legend := plot.NewLegend()
 	legend.Top, legend.Left, legend.Padding = true, true, vg.Millimeter
+	legend.TextStyle.Font.Size = vg.Points(10)
 	p.Add(plotter.NewGrid())
 	for _, l := range f.lines {
 		if err := f.add(p, &legend, l, place(order, l.device)); err != nil {
@@ -115,7 +116,9 @@ func (f *figure) scale(p *plot.Plot) {
 		return
 	}
 	p.Y.Min = 0
-	p.Y.Max *= 1.05
+	if p.Y.Max *= 1.05; p.Y.Max == 0 {
+		p.Y.Max = 1 // else nothing would lie between less than nothing and more
+	}
 }
 
 // figures are all plots that the results have points for.

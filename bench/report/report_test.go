@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot/plotter"
 
 	"github.com/grewire/grewire/bench"
 )
@@ -153,6 +154,15 @@ func TestHTMLOfNothing(t *testing.T) {
 		if err := HTML(io.Discard, r, nil); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestPlotOfNoLoss has an axis that begins at 0, though all points are there.
+func TestPlotOfNoLoss(t *testing.T) {
+	f := figure{lines: []line{{"box", plotter.XYs{{X: 1, Y: 0}, {X: 2, Y: 0}}}}}
+	svg, err := f.svg([]string{"box"})
+	if err != nil || strings.Contains(svg, ">-1<") || strings.Contains(svg, ">−1<") {
+		t.Errorf("%v, %s", err, svg)
 	}
 }
 
