@@ -39,6 +39,9 @@ func Goals(devices []dut.Device, soak time.Duration) (*Plan, []Goal) {
 // goalSet are the scenarios that goals are about.
 type goalSet struct {
 	onePacket, oneXDP, allOf1000, lastOf1000, lastOf4000, allOf50000, large, flood, slow, half Scenario
+
+	// The packet sender's own rate is what bounds some ratios: these show the device's.
+	allOf1000XDP, lastOf1000XDP, lastOf4000XDP Scenario
 }
 
 func goalScenarios() goalSet {
@@ -50,12 +53,14 @@ func goalScenarios() goalSet {
 		onePacket: of(load.Packet, 1, AllCalls), oneXDP: of(load.XDP, 1, AllCalls),
 		allOf1000: of(load.Packet, 1000, AllCalls), lastOf1000: of(load.Packet, 1000, LastCall),
 		lastOf4000: of(load.Packet, 4000, LastCall), allOf50000: of(load.XDP, 50_000, AllCalls),
-		large: of(load.Packet, 100, AllCalls),
+		allOf1000XDP: of(load.XDP, 1000, AllCalls), lastOf1000XDP: of(load.XDP, 1000, LastCall),
+		lastOf4000XDP: of(load.XDP, 4000, LastCall),
+		large:         of(load.Packet, 100, AllCalls),
 	}
 	g.large.Sizes = Sizes{"1400", []int{1400}}
 	// /proc counts a process's time in hundredths of a second: a long trial for it.
 	g.flood = g.oneXDP
-	g.flood.Test, g.flood.Lasting, g.flood.Once, g.flood.Only = Flood, 5*time.Second, true, []string{plain}
+	g.flood.Test, g.flood.Lasting, g.flood.Once, g.flood.Only = Flood, 10*time.Second, true, []string{plain}
 	g.slow, g.half = g.onePacket, g.onePacket
 	g.slow.Test, g.slow.Rate = Latency, 10_000
 	g.half.Test, g.half.Share = Latency, 0.5
@@ -63,12 +68,18 @@ func goalScenarios() goalSet {
 	for _, s := range []*Scenario{&g.allOf1000, &g.lastOf1000, &g.lastOf4000, &g.large} {
 		s.Only = both
 	}
+	for _, s := range []*Scenario{&g.allOf1000XDP, &g.lastOf1000XDP, &g.lastOf4000XDP} {
+		s.Only = []string{dut.NameHelper, plain}
+	}
 	g.allOf50000.Only = []string{plain, masquerade}
 	return g
 }
 
 func (g *goalSet) all() []Scenario {
-	return []Scenario{g.onePacket, g.oneXDP, g.flood, g.slow, g.half, g.large, g.allOf1000, g.lastOf1000, g.lastOf4000, g.allOf50000}
+	return []Scenario{
+		g.onePacket, g.oneXDP, g.flood, g.slow, g.half, g.large, g.allOf1000, g.allOf1000XDP, g.lastOf1000, g.lastOf1000XDP,
+		g.lastOf4000, g.lastOf4000XDP, g.allOf50000,
+	}
 }
 
 // curves are what else is worth a plot: rate against size, loss against load. No
@@ -99,9 +110,12 @@ func (g *goalSet) goals() []Goal {
 	return []Goal{
 		helper("1 call, packet sender", g.onePacket, 1.7),
 		helper("1 call, XDP sender", g.oneXDP, 1.2),
-		helper("1,000 calls, all of them", g.allOf1000, 7),
-		helper("1,000 calls, the one found last", g.lastOf1000, 13),
-		helper("4,000 calls, the one found last", g.lastOf4000, 20),
+		helper("1,000 calls, all of them, packet sender", g.allOf1000, 7),
+		helper("1,000 calls, all of them, XDP sender", g.allOf1000XDP, 7),
+		helper("1,000 calls, the one found last, packet sender", g.lastOf1000, 13),
+		helper("1,000 calls, the one found last, XDP sender", g.lastOf1000XDP, 13),
+		helper("4,000 calls, the one found last, packet sender", g.lastOf4000, 20),
+		helper("4,000 calls, the one found last, XDP sender", g.lastOf4000XDP, 20),
 		{Name: "50,000 calls, all of them", Figure: FigureRate, Of: Point{g.allOf50000, plain}, By: Point{g.oneXDP, plain}, Bound: 0.8, Scale: 1, Unit: " x own 1 call"},
 		helper("1,400 B, 100 calls", g.large, 1.3),
 		{Name: "masquerade", Figure: FigureRate, Of: Point{g.oneXDP, masquerade}, By: Point{g.oneXDP, plain}, Bound: 0.95, Scale: 1, Unit: " x own plain"},
