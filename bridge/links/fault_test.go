@@ -133,7 +133,7 @@ func TestMTU(t *testing.T) {
 // TestReopenings: the NICs are opened again, with OnOpen told of each, and
 // leave neither goroutines nor descriptors behind.
 func TestReopenings(t *testing.T) {
-	const rounds = 8
+	const rounds = 5
 	l := newLab(t, nil)
 	l.flows()
 	goroutines, files := 0, 0
