@@ -37,23 +37,21 @@ func (o *Options) geometry(mtu int) geometry {
 
 func (g *geometry) slots() int { return g.perBlock * g.blocks }
 
-// after is the slot n slots behind slot i, or before it if n is negative; n is
-// less than a lap.
-func (g *geometry) after(i, n int) int {
-	switch i += n; {
-	case i >= g.slots():
-		return i - g.slots()
-	case i < 0:
-		return i + g.slots()
+// behind is where the slot begins that comes behind the one that begins at at.
+// It is asked for several times for a frame, hence without a division.
+func (g *geometry) behind(at int) int {
+	at += g.slotSize
+	if at&(blockSize-1) > blockSize-g.slotSize {
+		at = (at | (blockSize - 1)) + 1
 	}
-	return i
+	if at == g.blocks*blockSize {
+		return 0
+	}
+	return at
 }
 
 // size is that of the ring, in octets.
 func (g geometry) size() int { return g.blocks * blockSize }
-
-// offset is where slot i begins.
-func (g *geometry) offset(i int) int { return i/g.perBlock*blockSize + i%g.perBlock*g.slotSize }
 
 func (g *geometry) request() *unix.TpacketReq {
 	return &unix.TpacketReq{

@@ -5,7 +5,6 @@ import (
 
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/track"
-	"github.com/grewire/grewire/track/wire"
 )
 
 const (
@@ -110,18 +109,22 @@ func (s *mmsg) fill(f *track.Frame, i int) {
 	aux, ok := parseAuxdata(m.control[i][:min(controlLen, int(m.msgs[i].Hdr.Controllen))])
 	// Without auxdata a tag may be missing, which is as bad as an end that is.
 	truncated := !ok || aux.snaplen < aux.len || m.cut(i)
-	place(f, m.slot(i), headroom, headroom+m.len(i), &aux, decodeVnetHdr(&m.hdrs[i]))
+	place(f, m.slot(i), headroom, headroom+m.len(i), &aux, &m.hdrs[i])
 	f.Truncated = truncated
 }
 
 // place makes a frame of slot[start:end], its tag put back in place. There is
-// room for a tag before start.
-func place(f *track.Frame, slot []byte, start, end int, aux *auxdata, offload wire.Offload) {
+// room for a tag before start, where h may stand.
+func place(f *track.Frame, slot []byte, start, end int, aux *auxdata, h *[vnetHdrLen]byte) {
+	*f = track.Frame{}
+	if !nothingLeft(h) {
+		f.Offload = decodeVnetHdr(h)
+	}
 	if tag, tagged := aux.vlan(); tagged && end-start >= macsLen {
 		start = restoreTag(slot, start, tag)
-		shiftOffload(&offload, vlanTagLen)
+		shiftOffload(&f.Offload, vlanTagLen)
 	}
-	*f = track.Frame{Data: slot[start:end:end], Offload: offload}
+	f.Data = slot[start:end:end]
 }
 
 // readError: recvmmsg reports the socket's error by itself.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/grewire/grewire/bridge"
 	"github.com/grewire/grewire/track"
-	"github.com/grewire/grewire/track/wire"
 )
 
 // The fields of struct tpacket2_hdr (linux/if_packet.h), with which a slot
@@ -38,8 +37,9 @@ const (
 type ring struct {
 	geometry
 	mem    []byte // of all blocks, shared with the kernel
-	next   int    // the slot that is filled next
-	out    int    // how many slots before it are not given back
+	next   int    // where the slot begins that is filled next
+	oldest int    // and the first of those before it that are not given back
+	out    int    // how many of them there are
 	copies *messages
 	failed unix.Errno // what the queue said instead of a frame
 	owed   int        // frames that may be left in the queue
@@ -78,7 +78,7 @@ func (r *ring) arm(fd int) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("map the ring of %d octets: %w", r.size(), err), disarm(fd))
 	}
-	r.mem, r.next, r.out = mem, 0, 0
+	r.mem, r.next, r.oldest, r.out = mem, 0, 0, 0
 	return nil
 }
 
@@ -99,37 +99,36 @@ func (r *ring) take(fd int) ([]track.Frame, unix.Errno) {
 	}
 	fetched := r.fetch(fd, long)
 	frames := r.fill(ready, fetched)
-	r.next = r.after(r.next, ready)
 	r.out = ready
 	r.quiet = false
 	return frames, 0
 }
 
-// slot returns slot i with all that belongs to it.
-func (r *ring) slot(i int) []byte {
-	at := r.offset(i)
-	return r.mem[at : at+r.slotSize : at+r.slotSize]
-}
+// slot returns the slot that begins at at with all that belongs to it.
+func (r *ring) slot(at int) []byte { return r.mem[at : at+r.slotSize : at+r.slotSize] }
 
 // release gives the slots of the last batch back to the kernel, in their
 // order.
 func (r *ring) release() {
 	for ; r.out > 0; r.out-- {
-		storeStatus(r.mem, r.offset(r.after(r.next, -r.out)), unix.TP_STATUS_KERNEL)
+		storeStatus(r.mem, r.oldest, unix.TP_STATUS_KERNEL)
+		r.oldest = r.behind(r.oldest)
 	}
 }
 
 // look counts the slots that are ready, at most a batch, and among them those
 // whose frame waits in the queue.
 func (r *ring) look() (ready, long int) {
-	for ; ready < min(bridge.BatchSize, r.slots()-1); ready++ {
-		status := loadStatus(r.mem, r.offset(r.after(r.next, ready)))
+	most := min(bridge.BatchSize, r.slots()-1)
+	for at := r.next; ready < most; at = r.behind(at) {
+		status := loadStatus(r.mem, at)
 		if status&unix.TP_STATUS_USER == 0 {
 			break
 		}
 		if status&unix.TP_STATUS_COPY != 0 {
 			long++
 		}
+		ready++
 	}
 	return ready, long
 }
@@ -182,8 +181,9 @@ func (r *ring) drain(fd int) {
 // in the same order.
 func (r *ring) fill(ready, fetched int) []track.Frame {
 	frames, c := r.frames[:0], 0
-	for i := range ready {
-		slot := r.slot(r.after(r.next, i))
+	for range ready {
+		slot := r.slot(r.next)
+		r.next = r.behind(r.next)
 		aux := parseSlot(slot)
 		long := aux.status&unix.TP_STATUS_COPY != 0 && c < fetched && r.copies.holds(c, int(aux.len))
 		// PACKET_IGNORE_OUTGOING left none; a loop would be worse than a look.
@@ -211,7 +211,7 @@ func (r *ring) fill(ready, fetched int) []track.Frame {
 // says about it.
 func (r *ring) fillLong(f *track.Frame, slot []byte, c int, aux *auxdata) {
 	truncated := r.copies.cut(c)
-	place(f, r.copies.slot(c), headroom, headroom+r.copies.len(c), aux, slotOffload(slot))
+	place(f, r.copies.slot(c), headroom, headroom+r.copies.len(c), aux, slotVnetHdr(slot))
 	f.Truncated = truncated
 }
 
@@ -223,7 +223,7 @@ func fillSlot(f *track.Frame, slot []byte, aux *auxdata) {
 		*f = track.Frame{Truncated: true}
 		return
 	}
-	place(f, slot, start, end, aux, slotOffload(slot))
+	place(f, slot, start, end, aux, (*[vnetHdrLen]byte)(slot[start-vnetHdrLen:]))
 	f.Truncated = aux.snaplen < aux.len
 }
 
@@ -240,13 +240,13 @@ func parseSlot(slot []byte) auxdata {
 
 func slotMACOffset(slot []byte) int { return int(binary.NativeEndian.Uint16(slot[slotMAC:])) }
 
-// slotOffload reads the virtio_net_hdr, which stands right before the frame.
-func slotOffload(slot []byte) wire.Offload {
+// slotVnetHdr is the virtio_net_hdr, which stands right before the frame.
+func slotVnetHdr(slot []byte) *[vnetHdrLen]byte {
 	at := slotMACOffset(slot)
-	if at < slotHdrLen+vnetHdrLen || at > len(slot) {
-		return wire.Offload{}
+	if at < slotHdrLen+vnetHdrLen || at > len(slot) { // never, by what the kernel does
+		return new([vnetHdrLen]byte)
 	}
-	return decodeVnetHdr((*[vnetHdrLen]byte)(slot[at-vnetHdrLen:]))
+	return (*[vnetHdrLen]byte)(slot[at-vnetHdrLen:])
 }
 
 // readError reads what take does not meet: it asks the ring, not the socket.

@@ -84,9 +84,15 @@ func TestGeometry(t *testing.T) {
 			if g.slots() < slots || g.slots() >= slots+g.perBlock || g.slotSize%tpacketAlign != 0 {
 				t.Errorf("%d slots, MTU %d: %+v", slots, mtu, g)
 			}
-			last := g.slots() - 1
-			if end := g.offset(last) + g.slotSize; end > g.size() || g.after(last, 1) != 0 || g.after(0, -1) != last {
-				t.Errorf("%d slots, MTU %d: the last slot ends at %d of %d", slots, mtu, end, g.size())
+			at := 0
+			for i := range g.slots() {
+				if want := i/g.perBlock*blockSize + i%g.perBlock*g.slotSize; at != want {
+					t.Fatalf("%d slots, MTU %d: slot %d begins at %d, want %d", slots, mtu, i, at, want)
+				}
+				at = g.behind(at)
+			}
+			if at != 0 {
+				t.Errorf("%d slots, MTU %d: %d is behind the last one", slots, mtu, at)
 			}
 			if mtu <= 9000 && g.slotSize < slotOverhead+mtu+etherLen+vlanTagLen {
 				t.Errorf("MTU %d does not fit a slot of %d", mtu, g.slotSize)
