@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // nics is a [bridge] that is in order, two lines and one.
@@ -294,4 +296,11 @@ func TestLoadNames(t *testing.T) {
 	}
 	_, err := Load(huge)
 	checkFaults(t, err, []string{"1:  ~ larger than"})
+	pipe := filepath.Join(dir, "pipe.toml")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(pipe); err == nil || !strings.Contains(err.Error(), "bridge.lan: missing") {
+		t.Errorf("a pipe that nobody writes to: %v", err)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
+	"golang.org/x/sys/unix"
 )
 
 // MaxSize is the size of the largest file that is read, in bytes. It holds
@@ -43,9 +44,10 @@ func Parse(name string, data []byte) (*Config, error) {
 }
 
 // read returns at most MaxSize+1 bytes of a file, so that Parse can tell that
-// it is too large.
+// it is too large. Without O_NONBLOCK a pipe that nobody writes to would hold up a
+// reload, and with it the end of the box, for ever.
 func read(path string) ([]byte, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
 	}
