@@ -120,8 +120,9 @@ func create(o Options, unknown bool) (*Bypass, error) {
 		return nil, errors.Join(err, objects.kernelPrograms.Close())
 	}
 	b.programs = &objects.kernelPrograms
+	b.inherit()
 	if unknown {
-		b.inherit()
+		b.expectBypass()
 		return b, nil
 	}
 	for _, guards := range b.guards {

@@ -93,21 +93,28 @@ func newUserLab(t *testing.T) *userLab {
 	return l
 }
 
-// box runs a box until it has done as told, kills it, and returns what it said.
-func (l *userLab) box(o order) (s bypass.Status) {
+// command is a box, to be started in the box's namespace.
+func (l *userLab) command(o order) *exec.Cmd {
 	l.t.Helper()
 	o.Record = l.record
 	text, err := json.Marshal(o)
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	command := exec.Command("/proc/self/exe") // whoever runs it need not reach the directory it is in
+	command.Env, command.Stderr = append(os.Environ(), boxOrder+"="+string(text)), os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{
+		Credential:  &syscall.Credential{Uid: 65534, Gid: 65534},
+		AmbientCaps: []uintptr{unix.CAP_NET_RAW, unix.CAP_NET_ADMIN, unix.CAP_BPF},
+	}
+	return command
+}
+
+// box runs a box until it has done as told, kills it, and returns what it said.
+func (l *userLab) box(o order) (s bypass.Status) {
+	l.t.Helper()
+	command := l.command(o)
 	l.inBox(func() error {
-		command := exec.Command("/proc/self/exe") // whoever runs it need not reach the directory it is in
-		command.Env, command.Stderr = append(os.Environ(), boxOrder+"="+string(text)), os.Stderr
-		command.SysProcAttr = &syscall.SysProcAttr{
-			Credential:  &syscall.Credential{Uid: 65534, Gid: 65534},
-			AmbientCaps: []uintptr{unix.CAP_NET_RAW, unix.CAP_NET_ADMIN, unix.CAP_BPF},
-		}
 		in, err := command.StdinPipe() // closed with this process
 		if err != nil {
 			return err

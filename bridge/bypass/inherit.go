@@ -36,26 +36,33 @@ func (b *Bypass) own() (ids []ebpf.ProgramID, err error) {
 	return ids, nil
 }
 
-// inherit takes over what a record says of an earlier box that cannot be looked
-// at: a bypass that somebody wants, and which NICs were not promiscuous. Frames
-// may go past now, and have to find their way while only one NIC has its new
-// programs.
+// inherit takes over what a record says of an earlier box: a bypass that somebody
+// wants, and which NICs were not promiscuous. Its state may be gone although it was
+// not ended: with NICs that were made anew, or before it was attached to any.
 func (b *Bypass) inherit() {
 	left, err := b.record.read()
 	b.complain(err)
 	atomic.StoreUint64(&b.page.Forced, left.Forced)
-	atomic.StoreUint64(&b.page.Ended, b.clock.now())
 	for side, name := range b.nics {
-		b.guards[side][0].Release() // as nobody has beaten yet, for all
 		index, err := indexOf(name)
 		if err != nil {
 			continue // Attach says why
 		}
 		atomic.StoreUint32(&b.page.Sides[side].Nic, uint32(index))
-		atomic.StoreUint32(&b.page.Sides[track.Side(side).Other()].Peer, uint32(index))
 		if slices.Contains(left.Promiscuous, uint32(index)) {
 			atomic.StoreUint32(&b.page.Sides[side].Promisc, 1)
 		}
+	}
+}
+
+// expectBypass is for NICs that an earlier box, which cannot be looked at, has
+// left: frames may go past now, and have to find their way while only one NIC has
+// its new programs.
+func (b *Bypass) expectBypass() {
+	atomic.StoreUint64(&b.page.Ended, b.clock.now())
+	for side := range b.nics {
+		b.guards[side][0].Release() // as nobody has beaten yet, for all
+		atomic.StoreUint32(&b.page.Sides[track.Side(side).Other()].Peer, atomic.LoadUint32(&b.page.Sides[side].Nic))
 	}
 }
 

@@ -23,7 +23,8 @@ func indexOf(name string) (int, error) {
 // promiscuous sets IFF_PROMISC on a side's NIC, or takes it back if it was set
 // here. The packet sockets have the NICs promiscuous, but not beyond their
 // process's end, and a NIC that filters by address is no wire. It is marked before
-// it is done, and unmarked after it was undone: a box may be killed in between.
+// it is done, and unmarked after it was undone: a box may be killed in between. The
+// record has the mark, too: the state goes with a process that has attached nothing.
 func (b *Bypass) promiscuous(side track.Side, on bool) error {
 	s := &b.page.Sides[side]
 	nic, err := netlink.LinkByName(b.nics[side])
@@ -34,6 +35,7 @@ func (b *Bypass) promiscuous(side track.Side, on bool) error {
 	switch {
 	case on && !is:
 		atomic.StoreUint32(&s.Promisc, 1)
+		b.remember()
 		if err := netlink.SetPromiscOn(nic); err != nil {
 			atomic.StoreUint32(&s.Promisc, 0)
 			return fmt.Errorf("set promiscuous mode: %w", err)

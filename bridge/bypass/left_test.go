@@ -1,0 +1,105 @@
+package bypass_test
+
+import (
+	"errors"
+	"os/exec"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/grewire/grewire/bridge/bridgetest"
+	"github.com/grewire/grewire/bridge/bypass"
+	"github.com/grewire/grewire/track"
+)
+
+// TestKilledPromiscuous: whoever is killed right when a NIC was made promiscuous
+// leaves a note of it, without a program that would keep the state.
+func TestKilledPromiscuous(t *testing.T) {
+	for name, user := range map[string]func(*exec.Cmd){
+		"an ordinary user": func(*exec.Cmd) {},
+		"root":             func(c *exec.Cmd) { c.SysProcAttr.Credential = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newUserLab(t)
+			command := l.command(order{Open: true})
+			user(command)
+			l.killWhenPromiscuous(command)
+			if !l.promiscuous() {
+				t.Fatal("the NIC is not promiscuous: the test would see nothing")
+			}
+			if l.box(order{Stop: true}); l.promiscuous() {
+				t.Error("the NIC stays promiscuous after the stop of the next box")
+			}
+		})
+	}
+}
+
+// killWhenPromiscuous runs a box until the LAN NIC is promiscuous by its doing.
+func (l *userLab) killWhenPromiscuous(command *exec.Cmd) {
+	l.t.Helper()
+	l.inBox(func() error {
+		updates, done := make(chan netlink.LinkUpdate, 64), make(chan struct{})
+		defer close(done)
+		if err := netlink.LinkSubscribe(updates, done); err != nil {
+			return err
+		}
+		in, err := command.StdinPipe() // it waits for its end
+		if err == nil {
+			err = command.Start()
+		}
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		for u := range updates {
+			if u.Attrs().Name == bridgetest.LANNIC && u.IfInfomsg.Flags&unix.IFF_PROMISC != 0 {
+				break
+			}
+		}
+		err = command.Process.Kill()
+		_ = command.Wait()
+		return err
+	})
+}
+
+// TestForcedWithoutNICs: a forced bypass outlives NICs that are made anew while no
+// box runs, for a box that may look as for one that may not.
+func TestForcedWithoutNICs(t *testing.T) {
+	l := newUserLab(t)
+	l.box(order{Force: "on"})
+	l.replug()
+	if got := l.box(order{}); !got.Forced {
+		t.Errorf("an ordinary user's: %+v, want forced", got)
+	}
+	l.replug()
+	l.inBox(func() error {
+		b, err := bypass.Open(bypass.Options{NICs: nics, Record: l.record}, false)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(b.Attach(track.LAN), b.Attach(track.WAN))
+		if s, failed := b.Status(); failed != nil || !s.Forced {
+			t.Errorf("root's: %+v, %v, want forced", s, failed)
+		}
+		return errors.Join(err, b.Force(false), b.Detach(), b.Close())
+	})
+	l.replug()
+	if got := l.box(order{}); got.Forced {
+		t.Errorf("%+v, want no bypass that was ended", got)
+	}
+}
+
+// replug makes both NICs of the box anew.
+func (l *userLab) replug() {
+	l.t.Helper()
+	for side, host := range map[track.Side]*bridgetest.Namespace{track.LAN: l.top.Client, track.WAN: l.top.Server} {
+		err := l.top.Box.Delete(nics[side])
+		if err == nil {
+			err = l.top.Lab.Veth(host, bridgetest.HostNIC, l.top.Box, nics[side])
+		}
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
