@@ -278,11 +278,11 @@ func (b *Bypass) Detach() error {
 }
 
 func (b *Bypass) detach(side track.Side) error {
-	index, err := indexOf(b.nics[side])
+	nic, err := b.nic(side)
 	if err != nil {
 		return err
 	}
-	errs := []error{b.promiscuous(side, false)}
+	index, errs := nic.Attrs().Index, []error{b.promiscuous(side, false)}
 	for _, hook := range hooks {
 		programs, err := b.attached(index, hook)
 		errs = append(errs, err, b.take(programs, index, hook))

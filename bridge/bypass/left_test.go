@@ -103,3 +103,33 @@ func (l *userLab) replug() {
 		}
 	}
 }
+
+// TestRenamed: a NIC that has another name now is left as it was found, too.
+func TestRenamed(t *testing.T) {
+	const renamed = "renamed"
+	l := newUserLab(t)
+	l.options.Record = l.record
+	l.attach(true)
+	nic, err := l.top.Box.Netlink().LinkByName(bridgetest.LANNIC)
+	if err == nil {
+		err = l.top.Box.Netlink().LinkSetName(nic, renamed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := l.status(); !s.Sides["lan"].Attached {
+		t.Errorf("%+v, want the NIC attached", s)
+	}
+	l.inBox(l.bypass.Detach)
+	if nic, err = l.top.Box.Netlink().LinkByName(renamed); err != nil {
+		t.Fatal(err)
+	}
+	if nic.Attrs().RawFlags&unix.IFF_PROMISC != 0 {
+		t.Error("it stays promiscuous")
+	}
+	for _, hook := range bothHooks {
+		if left := l.programs(renamed, hook); len(left) > 0 {
+			t.Errorf("programs %v stay on it at %v", left, hook)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package bypass
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -20,6 +21,16 @@ func indexOf(name string) (int, error) {
 	return nic.Attrs().Index, nil
 }
 
+// nic returns a side's NIC: that of its name, and where there is none any more, that
+// which Attach was for, under the name it has now.
+func (b *Bypass) nic(side track.Side) (netlink.Link, error) {
+	nic, err := netlink.LinkByName(b.nics[side])
+	if index := atomic.LoadUint32(&b.page.Sides[side].Nic); index != 0 && errors.As(err, &netlink.LinkNotFoundError{}) {
+		return netlink.LinkByIndex(int(index))
+	}
+	return nic, err
+}
+
 // promiscuous sets IFF_PROMISC on a side's NIC, or takes it back if it was set
 // here. The packet sockets have the NICs promiscuous, but not beyond their
 // process's end, and a NIC that filters by address is no wire. It is marked before
@@ -27,7 +38,7 @@ func indexOf(name string) (int, error) {
 // record has the mark, too: the state goes with a process that has attached nothing.
 func (b *Bypass) promiscuous(side track.Side, on bool) error {
 	s := &b.page.Sides[side]
-	nic, err := netlink.LinkByName(b.nics[side])
+	nic, err := b.nic(side)
 	if err != nil {
 		return err
 	}

@@ -75,8 +75,8 @@ func (b *Bypass) Status() (Status, error) {
 
 // isAttached: a NIC of the same name that was made anew has no program.
 func (b *Bypass) isAttached(side track.Side) bool {
-	index, err := indexOf(b.nics[side])
-	return err == nil && uint32(index) == atomic.LoadUint32(&b.page.Sides[side].Nic)
+	nic, err := b.nic(side)
+	return err == nil && uint32(nic.Attrs().Index) == atomic.LoadUint32(&b.page.Sides[side].Nic)
 }
 
 // bypassing decides as the program does. It returns why frames go past the box
