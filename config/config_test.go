@@ -101,7 +101,7 @@ func TestExampleHasEveryKey(t *testing.T) {
 
 func TestEveryKeyIsRead(t *testing.T) {
 	const text = `
-bridge = { lan = "lan0.100", wan = "wan0", workers = 2, backend = "ring", ring_slots = 1000, receive_buffer = 300000, send_buffer = 400000, qdisc_bypass = true, link_propagation = true, fail = "open" }
+bridge = { lan = "lan0.100", wan = "wan0", workers = 2, backend = "ring", ring_slots = 1000, receive_buffer = 300000, send_buffer = 400000, qdisc_bypass = false, link_propagation = true, fail = "open" } # qdisc_bypass does not go with "open"
 [policy]
 gre = "any"
 gre_v0 = "forward"
@@ -151,7 +151,7 @@ format = "text"
 `
 	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
 	want := &Config{
-		Bridge: Bridge{"lan0.100", "wan0", 2, BackendRing, 1000, 300000, 400000, true, true, FailOpen},
+		Bridge: Bridge{"lan0.100", "wan0", 2, BackendRing, 1000, 300000, 400000, false, true, FailOpen},
 		Policy: Policy{
 			GREAny, ActionForward, ActionDrop, Deny,
 			[]netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32"), prefix("2001:db8::/32")},

@@ -195,6 +195,7 @@ func TestValues(t *testing.T) {
 		{nics + "policy.other = 'Drop'", []string{`3: policy.other ~ "forward" or "drop"`}},
 		{nics + "policy.pptp = 'no'", []string{`3: policy.pptp ~ "allow" or "deny"`}},
 		{nics + "policy.strict_gre = 'forward'", []string{`3: policy.strict_gre ~ "drop" or "count"`}},
+		{nics + "bridge.fail = 'open'\nbridge.qdisc_bypass = true", []string{`4: bridge.qdisc_bypass ~ cannot be had with fail = "open"`}},
 		{nics + "policy.adopt = 'on'", []string{`3: policy.adopt ~ "off" or "live-control"`}},
 		{nics + "nat.mode = 'snat'", []string{`3: nat.mode ~ "off", "call-id" or "masquerade"`}},
 		{nics + "log.level = 'warning'", []string{`3: log.level ~ "debug", "info", "warn" or "error"`}},

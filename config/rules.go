@@ -19,6 +19,10 @@ func (c *Config) checkRules(doc *document, places *place, without map[string]boo
 		doc.fault("bridge.wan", places.lineOf("bridge", "wan"),
 			"%s is also bridge.lan: a wire has two ends, name two NICs", show(c.Bridge.WAN))
 	}
+	if c.Bridge.QdiscBypass && c.Bridge.Fail == FailOpen {
+		doc.fault("bridge.qdisc_bypass", places.lineOf("bridge", "qdisc_bypass"),
+			"true cannot be had with fail = %s: no program at egress could stop what a worker sends too late, behind frames that went past; use false", show(string(FailOpen)))
+	}
 	if c.Status.State == c.Status.Socket {
 		doc.fault("status.state", places.lineOf("status", "state"),
 			"%s is also status.socket: name another file", show(c.Status.State))
