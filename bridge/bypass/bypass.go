@@ -180,8 +180,9 @@ func (b *Bypass) attach(side track.Side) error {
 		return err
 	}
 	s := &b.page.Sides[side]
-	if atomic.SwapUint32(&s.Nic, uint32(index)) != uint32(index) {
-		atomic.StoreUint32(&s.Promisc, 0) // another NIC
+	if atomic.LoadUint32(&s.Nic) != uint32(index) {
+		atomic.StoreUint32(&s.Promisc, 0) // of another NIC; first, for a Force meanwhile
+		atomic.StoreUint32(&s.Nic, uint32(index))
 	}
 	if err := b.promiscuous(side, b.mayRedirect()); err != nil {
 		return err

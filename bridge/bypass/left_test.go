@@ -104,6 +104,28 @@ func (l *userLab) replug() {
 	}
 }
 
+// TestForcedMeanwhile: a bypass that begins and ends between the moment when a NIC
+// is made anew and its Attach leaves the NIC alone; one that goes on has it
+// promiscuous, and leaves it as it was.
+func TestForcedMeanwhile(t *testing.T) {
+	l := newUserLab(t)
+	l.attach(false)
+	force := func(on bool) { l.inBox(func() error { return l.bypass.Force(on) }) }
+	l.replug()
+	for _, on := range []bool{true, false, true} {
+		if force(on); l.promiscuous() {
+			t.Error("a NIC without programs is promiscuous")
+		}
+	}
+	l.inBox(func() error { return errors.Join(l.bypass.Attach(track.LAN), l.bypass.Attach(track.WAN)) })
+	if !l.promiscuous() {
+		t.Error("the NIC is not promiscuous though frames go past the box")
+	}
+	if force(false); l.promiscuous() {
+		t.Error("the NIC stays promiscuous")
+	}
+}
+
 // TestRenamed: a NIC that has another name now is left as it was found, too.
 func TestRenamed(t *testing.T) {
 	const renamed = "renamed"

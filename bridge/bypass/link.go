@@ -36,11 +36,15 @@ func (b *Bypass) nic(side track.Side) (netlink.Link, error) {
 // process's end, and a NIC that filters by address is no wire. It is marked before
 // it is done, and unmarked after it was undone: a box may be killed in between. The
 // record has the mark, too: the state goes with a process that has attached nothing.
+// A NIC that was made anew has to wait for its Attach: the mark is not about it.
 func (b *Bypass) promiscuous(side track.Side, on bool) error {
 	s := &b.page.Sides[side]
 	nic, err := b.nic(side)
 	if err != nil {
 		return err
+	}
+	if uint32(nic.Attrs().Index) != atomic.LoadUint32(&s.Nic) {
+		return nil
 	}
 	is := nic.Attrs().RawFlags&unix.IFF_PROMISC != 0
 	switch {
