@@ -44,7 +44,8 @@ type Options struct {
 	// Workers is how many there are for each direction; 0 means 1.
 	Workers int
 	// Record is a file in which processes note what they leave on NICs, for one
-	// that may not look (see Permissions in the package comment); "" means none.
+	// that may not look (see Permissions in the package comment) or finds nothing
+	// there because the NICs were made anew; "" means none.
 	// Only the user of a box, or root, may be able to write in its directory.
 	Record string
 	// Kept are the maps that a process of before gave away (Keep), each file with
@@ -187,6 +188,9 @@ func (b *Bypass) attach(side track.Side) error {
 	if err := b.promiscuous(side, b.mayRedirect()); err != nil {
 		return err
 	}
+	// It was the other side's for an earlier box: frames would go back to where they
+	// came from until that one is attached.
+	atomic.CompareAndSwapUint32(&s.Peer, uint32(index), 0)
 	for _, hook := range hooks {
 		if err := b.put(b.program(side, hook), index, hook); err != nil {
 			return err

@@ -3,6 +3,8 @@ package bypass_test
 import (
 	"errors"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -123,6 +125,46 @@ func TestForcedMeanwhile(t *testing.T) {
 	}
 	if force(false); l.promiscuous() {
 		t.Error("the NIC stays promiscuous")
+	}
+}
+
+// TestExchanged: while the sides of NICs with programs are being exchanged no frame
+// goes back to where it came from, and then they go past the box as before.
+func TestExchanged(t *testing.T) {
+	l := newUserLab(t)
+	l.attach(true)
+	l.until("past", (*bypass.Status).Bypassing)
+	if !l.reaches(bridgetest.ServerAddr) {
+		t.Error("nothing passes before")
+	}
+	var now *bypass.Bypass
+	l.inBox(func() (err error) {
+		now, err = bypass.Open(bypass.Options{NICs: [2]string{nics[track.WAN], nics[track.LAN]}}, true)
+		if err == nil {
+			err = now.Attach(track.LAN)
+		}
+		return err
+	})
+	defer now.Close()
+	captured := filepath.Join(l.top.Lab.Dir(), "server.pcap")
+	capture, err := l.top.Server.Capture(bridgetest.HostNIC, captured)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = l.top.Server.Run(t.Context(), "ping", "-q", "-c", "3", "-i", "0.1", "-W", "1", bridgetest.ClientAddr(0))
+	if err := capture.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	sent, err := l.top.Server.Run(t.Context(), "tcpdump", "-Z", "root", "-nr", captured)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, requests := strings.Count(sent, "echo request"), 3; n != requests {
+		t.Errorf("the server sees %d requests, want its own %d\n%s", n, requests, sent)
+	}
+	l.inBox(func() error { return now.Attach(track.WAN) })
+	if !l.reaches(bridgetest.ServerAddr) {
+		t.Error("nothing passes afterwards")
 	}
 }
 
