@@ -69,6 +69,4 @@
 // be) is lost. Under Ring it takes along the frames behind it, for the kernel
 // never gives the slot free that it had chosen for it; the ring is set up anew
 // when nothing came for one to two waits of Receive (Stats.Freezes).
-//
-// This is the only package of the project that uses unsafe.
 package afpacket
