@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -54,12 +55,15 @@ func (l *userLab) killWhenPromiscuous(command *exec.Cmd) {
 			return err
 		}
 		defer in.Close()
-		for u := range updates {
-			if u.Attrs().Name == bridgetest.LANNIC && u.IfInfomsg.Flags&unix.IFF_PROMISC != 0 {
-				break
+		for deadline, seen := time.After(patience), false; !seen && err == nil; {
+			select {
+			case u := <-updates:
+				seen = u.Attrs().Name == bridgetest.LANNIC && u.IfInfomsg.Flags&unix.IFF_PROMISC != 0
+			case <-deadline:
+				err = errors.New("the NIC never became promiscuous")
 			}
 		}
-		err = command.Process.Kill()
+		_ = command.Process.Kill()
 		_ = command.Wait()
 		return err
 	})
