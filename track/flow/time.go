@@ -7,9 +7,6 @@ import "time"
 // bridge derives it from the monotonic clock, replay from the capture.
 type Time int64
 
-// TimeOf converts a wall-clock time.
-func TimeOf(t time.Time) Time { return Time(t.UnixNano()) }
-
 // Std returns the instant as a UTC time.Time; the zero Time gives the zero
 // time.Time.
 func (t Time) Std() time.Time {
