@@ -75,19 +75,25 @@ func StartStream(from, to *Namespace, addr string, port int, interval time.Durat
 	return s, nil
 }
 
-// sendAll stays on one CPU: a veth queues a frame on the CPU that sent it, so
-// that a sender which moves brings its own frames out of order.
-func (s *Stream) sendAll(ctx context.Context) error {
-	runtime.LockOSThread() // the thread ends with the goroutine
+// StayOnOneCPU binds the calling goroutine to a thread, which ends with it, and that
+// to one CPU: a veth queues a frame on the CPU that sent it, so that a sender which
+// moves brings its own frames out of order.
+func StayOnOneCPU() {
+	runtime.LockOSThread()
 	var one unix.CPUSet
-	var cpu int
-	if unix.SchedGetaffinity(0, &one) == nil {
-		for cpu = 0; !one.IsSet(cpu); cpu++ {
-		}
-		one.Zero()
-		one.Set(cpu)
-		_ = unix.SchedSetaffinity(0, &one)
+	if unix.SchedGetaffinity(0, &one) != nil {
+		return
 	}
+	cpu := 0
+	for ; !one.IsSet(cpu); cpu++ {
+	}
+	one.Zero()
+	one.Set(cpu)
+	_ = unix.SchedSetaffinity(0, &one)
+}
+
+func (s *Stream) sendAll(ctx context.Context) error {
+	StayOnOneCPU()
 	if err := s.warmUp(ctx); err != nil {
 		return err
 	}

@@ -308,6 +308,7 @@ func frame(id byte, n uint32, length int) []byte {
 }
 
 func (h *host) sendAll() {
+	bridgetest.StayOnOneCPU()
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for n := uint32(1); ; n++ {
