@@ -215,7 +215,7 @@ func Default() Config {
 	return Config{
 		Bridge: Bridge{
 			Workers: 1, Backend: BackendAuto, Fail: FailClosed,
-			RingSlots: 16384, ReceiveBuffer: 16 << 20, SendBuffer: 8 << 20,
+			RingSlots: 8192, ReceiveBuffer: 16 << 20, SendBuffer: 8 << 20,
 		},
 		Policy: Policy{
 			GRE: GRENegotiated, GREv0: ActionDrop, Other: ActionForward,

@@ -24,7 +24,7 @@ type Options struct {
 	// Backend is how frames are received; "" means Auto.
 	Backend Backend
 	// RingSlots is how many frames the ring has room for that wait for
-	// Receive; 0 means 16384. It is rounded up to whole blocks of 64 KiB. See
+	// Receive; 0 means 8192. It is rounded up to whole blocks of 64 KiB. See
 	// Memory for what they cost.
 	RingSlots int
 	// ReceiveBuffer is how many octets of kernel memory frames may take that
@@ -58,7 +58,7 @@ type Options struct {
 
 // What the zero values of Options mean.
 const (
-	DefaultRingSlots     = 16384
+	DefaultRingSlots     = 8192
 	DefaultReceiveBuffer = 16 << 20 // octets
 	DefaultSendBuffer    = 8 << 20  // octets
 )

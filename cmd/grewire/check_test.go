@@ -45,7 +45,7 @@ func TestCheckMachine(t *testing.T) {
 		code         int
 		want         []string
 	}{
-		{"ready", ready, top.Box, 0, []string{"the configuration is right", "1500", "MEMORY", "lan     25.6 MiB  up to 32.0 MiB  up to 32.0 MiB", "\nready\n"}},
+		{"ready", ready, top.Box, 0, []string{"the configuration is right", "1500", "MEMORY", "lan     12.8 MiB  up to 32.0 MiB  up to 32.0 MiB", "\nready\n"}},
 		{"unknown NIC", "[bridge]\nlan = \"nosuch0\"\nwan = \"wan\"\n", top.Box, 1, []string{"error: nosuch0: there is no such NIC", "\nnot ready\n"}},
 		{"an address", "[bridge]\nlan = \"lo\"\nwan = \"eth0\"\n", top.Client, 1, []string{"error: eth0: it has the IP address 10.77.0.11/24", "not ready"}},
 	}
