@@ -60,7 +60,7 @@ func goalScenarios() goalSet {
 	g.large.Sizes = Sizes{"1400", []int{1400}}
 	// /proc counts a process's time in hundredths of a second: a long trial for it.
 	g.flood = g.oneXDP
-	g.flood.Test, g.flood.Lasting, g.flood.Once, g.flood.Only = Flood, 10*time.Second, true, []string{plain}
+	g.flood.Test, g.flood.Lasting, g.flood.Only = Flood, 10*time.Second, []string{plain}
 	g.slow, g.half = g.onePacket, g.onePacket
 	g.slow.Test, g.slow.Rate = Latency, 10_000
 	g.half.Test, g.half.Share = Latency, 0.5
