@@ -107,9 +107,6 @@ func (r *Rig) Close() error {
 // of many hosts, as they would be.
 const callsPerHost = 500
 
-// Calls is how many calls there are.
-func (r *Rig) Calls() int { return len(r.calls) }
-
 // Dial sets up calls until there are n, in order: the last one is the device's
 // newest. Those that are there stay. A frame of every new call crosses both ways,
 // which shows that the device lets all of them pass, and makes whatever it keeps

@@ -89,7 +89,6 @@ const (
 	kernelVarSender        = "sender"
 	kernelVarSizes         = "sizes"
 	kernelVarSizesCount    = "sizes_count"
-	kernelVarTranslated    = "translated"
 )
 
 // loadKernel returns the embedded CollectionSpec for kernel.
@@ -158,7 +157,6 @@ type kernelVariableSpecs struct {
 	Sender      *ebpf.VariableSpec `ebpf:"sender"`
 	Sizes       *ebpf.VariableSpec `ebpf:"sizes"`
 	SizesCount  *ebpf.VariableSpec `ebpf:"sizes_count"`
-	Translated  *ebpf.VariableSpec `ebpf:"translated"`
 }
 
 // kernelObjects contains all objects after they have been loaded into the kernel.
@@ -207,7 +205,6 @@ type kernelVariables struct {
 	Sender      *ebpf.Variable `ebpf:"sender"`
 	Sizes       *ebpf.Variable `ebpf:"sizes"`
 	SizesCount  *ebpf.Variable `ebpf:"sizes_count"`
-	Translated  *ebpf.Variable `ebpf:"translated"`
 }
 
 // kernelPrograms contains all programs after they have been loaded into the kernel.

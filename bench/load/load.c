@@ -51,7 +51,7 @@ struct flow {
 struct record {
 	__be32 source, destination;
 	__be16 call_id;
-	__u16 known; /* the fields above hold; 0: they are learnt from the next frame */
+	__u16 known; /* the fields above hold; 0: there is no such call */
 	__u32 next;  /* sequence number that comes next */
 	__u32 epoch; /* the trial in which next was set */
 };
@@ -120,7 +120,6 @@ volatile __u32 sizes_count;
 
 /* The receiver. */
 volatile __u32 epoch;      /* number of the trial */
-volatile __u32 translated; /* addresses and IDs are learnt, not known */
 
 /* The sender. It writes this all the time, from one CPU: the receiver, on another,
  * is not to wait for the cache line. */
@@ -264,15 +263,9 @@ static __always_inline bool payload_is_good(struct __sk_buff *skb, __u32 len, __
 	return fold(sum) == want;
 }
 
-/* call_is_good compares addresses and call ID with the call's, or learns them. */
-static __always_inline bool call_is_good(const struct frame *f, struct record *r)
+/* call_is_good compares addresses and call ID with the call's. */
+static __always_inline bool call_is_good(const struct frame *f, const struct record *r)
 {
-	if (!r->known && translated) {
-		r->source = f->source;
-		r->destination = f->destination;
-		r->call_id = f->call_id;
-		r->known = 1;
-	}
 	return r->known && r->source == f->source && r->destination == f->destination && r->call_id == f->call_id;
 }
 
