@@ -65,7 +65,7 @@ struct counts {
 	__u64 bad_address; /* addresses or call ID are not its call's */
 	__u64 bad_payload; /* the octets behind the headers are not as they were sent */
 	__u64 stray;       /* GRE that is none of the sender's */
-	__u64 first_ns, last_ns; /* when the first and the last one came */
+	__u64 first_ns, last_ns; /* when the first came and the last one, or one of the 63 before it */
 };
 
 /* A logarithmic histogram: 32 steps to each doubling, from 0 ns on. */
@@ -301,13 +301,15 @@ static __always_inline __u32 bucket_of(__u64 ns)
 	return bucket < BUCKETS ? bucket : BUCKETS - 1;
 }
 
-static __always_inline void note_delay(const struct frame *f, __u64 now)
+static __always_inline __u64 time_of(const struct frame *f)
 {
-	__u64 then;
-	__builtin_memcpy(&then, f->time, sizeof(then));
-	then = bpf_be64_to_cpu(then);
-	if (then == NO_TIME)
-		return;
+	__u64 time;
+	__builtin_memcpy(&time, f->time, sizeof(time));
+	return bpf_be64_to_cpu(time);
+}
+
+static __always_inline void note_delay(__u64 then, __u64 now)
+{
 	__u32 bucket = bucket_of(now > then ? now - then : 0);
 	__u64 *count = bpf_map_lookup_elem(&bench_delays, &bucket);
 	if (count)
@@ -346,14 +348,20 @@ int bench_receive(struct __sk_buff *skb)
 		c->stray++;
 		return TC_ACT_SHOT;
 	}
-	__u64 now = bpf_ktime_get_ns();
-	if (!c->received)
-		c->first_ns = now;
-	c->last_ns = now;
+	/* Of frames that nobody times, the clock is read for the first and then for every
+	 * 64th: it costs as much as half of the rest here, on the device's CPU. */
+	__u64 then = time_of(f);
+	if (then != NO_TIME || !(c->received & 63)) {
+		__u64 now = bpf_ktime_get_ns();
+		if (!c->received)
+			c->first_ns = now;
+		c->last_ns = now;
+		if (then != NO_TIME)
+			note_delay(then, now);
+	}
 	c->received++;
 	c->octets += skb->len;
 	judge(skb, f, c);
-	note_delay(f, now);
 	return TC_ACT_SHOT;
 }
 

@@ -166,7 +166,7 @@ type Counts struct {
 	BadAddress       uint64 // addresses or call ID are not their call's
 	BadPayload       uint64 // octets behind the headers are not as sent
 	Stray            uint64 // GRE that is none of the sender's
-	First, Last      int64  // when the first and the last came, CLOCK_MONOTONIC, ns
+	First, Last      int64  // when the first came, and the last or one of the 63 before it, CLOCK_MONOTONIC, ns
 }
 
 // Wrong is how many of the frames received were not as they were sent, or not in
