@@ -128,6 +128,7 @@ func (r *ring) look() (ready, long int) {
 		if status&unix.TP_STATUS_COPY != 0 {
 			long++
 		}
+		prefetch(&r.mem[at])
 		ready++
 	}
 	return ready, long
