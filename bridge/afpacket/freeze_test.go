@@ -106,7 +106,7 @@ func TestMemory(t *testing.T) {
 		mtu  int
 		want Memory
 	}{
-		{"default", Options{}, 1500, Memory{Ring: 410 * blockSize, Receive: 32 << 20, Send: 32 << 20, Frames: 64 * slotSize}},
+		{"default", Options{}, 1500, Memory{Ring: 205 * blockSize, Receive: 32 << 20, Send: 32 << 20, Frames: 64 * slotSize}},
 		{"no ring", Options{Backend: MMsg, ReceiveBuffer: 1, SendBuffer: 2}, 1500, Memory{Receive: 2, Send: 8, Frames: 64 * slotSize}},
 		{"jumbo", Options{RingSlots: 700}, 9000, Memory{Ring: 100 * blockSize, Receive: 32 << 20, Send: 32 << 20, Frames: 64 * slotSize}},
 		{"enormous MTU", Options{RingSlots: 8}, 65535, Memory{Ring: 2 * blockSize, Receive: 32 << 20, Send: 32 << 20, Frames: 64 * slotSize}},

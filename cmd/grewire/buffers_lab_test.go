@@ -58,7 +58,7 @@ func TestLabBuffers(t *testing.T) {
 		keys string
 		want packetSocket // its ring is what check says
 	}{
-		"default":      {"", packetSocket{slots: 8200, receive: 32 << 20, send: 32 << 20}}, // 410 blocks of 40
+		"default":      {"", packetSocket{slots: 8200, receive: 32 << 20, send: 32 << 20}}, // 205 blocks of 40
 		"of their own": {"ring_slots = 1000\nreceive_buffer = 3000000\nsend_buffer = 2000000\n", packetSocket{slots: 1000, receive: 6_000_000, send: 8_000_000}},
 		"no ring":      {"backend = \"mmsg\"\nreceive_buffer = 3000000\n", packetSocket{receive: 6_000_000, send: 32 << 20}},
 	} {
