@@ -2,6 +2,7 @@ package bench
 
 import (
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -80,6 +81,7 @@ func TestLabHelperKeepsCalls(t *testing.T) {
 func TestLabFaultyDevices(t *testing.T) {
 	rig := place(t, dut.Bridge(), 3)
 	faulty := newFaulty(t, rig.box(t))
+	sent := uint64(0)
 	lost, wrong := func(t *Trial) bool { return t.Lost() == 1 && t.Wrong == 0 }, func(t *Trial) bool { return t.Wrong > 0 }
 	for _, row := range []struct {
 		name  string
@@ -101,6 +103,9 @@ func TestLabFaultyDevices(t *testing.T) {
 			if err != nil || !row.found(&trial) || faulty.next.Load() != nil {
 				t.Errorf("%v, %+v", err, trial)
 			}
+			// One that sends a frame twice has as many through as were sent before the last.
+			sent += trial.Sent
+			faulty.wait(t, sent)
 		})
 	}
 }
@@ -131,7 +136,18 @@ func outOfOrder() spoil {
 
 // faulty carries IPv4 to the WAN and does something else with one frame of it.
 type faulty struct {
-	next atomic.Pointer[spoil]
+	next    atomic.Pointer[spoil]
+	carried atomic.Uint64 // frames of GRE
+}
+
+// wait waits until so many frames of GRE are done with.
+func (f *faulty) wait(t *testing.T, frames uint64) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); f.carried.Load() < frames; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d frames are done with", f.carried.Load(), frames)
+		}
+	}
 }
 
 // newFaulty takes the bridge away and its place.
@@ -163,15 +179,16 @@ func newFaulty(t *testing.T, box *bridgetest.Namespace) *faulty {
 	return f
 }
 
-// carry ends when the socket is closed.
+// carry ends when the socket is closed. It spoils nothing of the control connections.
 func (f *faulty) carry(lan *packet.Conn, wan *bridgetest.Injector) {
+	const protocol = 14 + 9 // IPv4's field (RFC 791, section 3.1) behind an Ethernet header
 	for buffer := make([]byte, 2048); ; {
 		n, _, err := lan.ReadFrom(buffer)
 		if err != nil {
 			return
 		}
-		frames, done := [][]byte{buffer[:n]}, false
-		if spoil := f.next.Load(); spoil != nil {
+		frames, done, gre := [][]byte{buffer[:n]}, false, n > protocol && buffer[protocol] == unix.IPPROTO_GRE
+		if spoil := f.next.Load(); spoil != nil && gre {
 			frames, done = (*spoil)(buffer[:n])
 		}
 		if done {
@@ -179,6 +196,9 @@ func (f *faulty) carry(lan *packet.Conn, wan *bridgetest.Injector) {
 		}
 		for _, frame := range frames {
 			_ = wan.Send(frame) // what does not leave is lost, which the test sees
+		}
+		if gre {
+			f.carried.Add(1)
 		}
 	}
 }
