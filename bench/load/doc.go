@@ -15,13 +15,13 @@
 // Every frame, at full rate: its length is one that was sent, and is what IP and
 // GRE say; every field of the IP, GRE and PPP headers is as sent, the IP checksum
 // is right; addresses and call ID are its call's (behind a device that translates:
-// those that the call's ends have seen in their control connection); the Internet checksum of all octets
-// behind is that of what was sent, so that no octet was changed or cut, though
-// words that changed places would go unseen; it has a time only if one was written
-// into it; and it does not come behind a frame
-// of its call that was sent later, nor twice. Ethernet addresses are not compared,
-// since some devices route. Frames that do not come are the difference between
-// what was sent and received.
+// those that the call's ends have seen in their control connection); the Internet
+// checksum of all octets behind is that of what was sent, so that no octet was
+// changed or cut, though words that changed places would go unseen; it has a time
+// only if one was written into it; and it does not come behind a frame of its call
+// that was sent later, nor twice. Ethernet addresses are not compared, since some
+// devices route. Frames that do not come are the difference between what was sent
+// and received.
 //
 // # Time
 //
