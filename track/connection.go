@@ -202,6 +202,7 @@ func (w *work) create(hash uint64, k *flow.Key, seen endpoint, opener Side) *con
 		return nil
 	}
 	w.evict(w.t.unconfirmed.push(c))
+	w.t.others.remove(k)
 	return c
 }
 

@@ -3,7 +3,8 @@
 //
 // # What is followed
 //
-// A control connection is a TCP connection to port 1723. Either end may open
+// A control connection is a TCP connection that was opened to port 1723; one
+// that was opened from it is other traffic (otherport.go). Either end may open
 // it, and either may be PNS or PAC: that is decided for each call by what its
 // messages say (RFC 2637, section 1.2). A connection has any number of calls.
 // A call is asked for (Outgoing- or Incoming-Call-Request), agreed

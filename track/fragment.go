@@ -101,7 +101,7 @@ func (l *Lane) describe(d *datagram, f *Frame) {
 	case f.ofCall():
 		d.gre = f.key
 		l.fragments.ofCalls++
-	case p.Kind == wire.TCP && (d.reason == ReasonControl || isControl(p) && l.t.nat.translatable(p.Src, p.Zone)):
+	case p.Kind == wire.TCP && (d.reason == ReasonControl || isControl(p) && d.reason != ReasonOther && l.t.nat.translatable(p.Src, p.Zone)):
 		d.control = controlKey(p, l.side)
 		if l.t.nat != nil && l.side == WAN {
 			l.t.nat.resolve(&d.control)

@@ -69,7 +69,7 @@ func forgeries() map[string]struct {
 	return map[string]struct {
 		flags uint8
 		data  []byte
-	}{"SYN": {wire.SYN, nil}, "data": {wire.ACK, []byte{0}}}
+	}{"SYN": {wire.SYN, nil}, "data": {wire.ACK, tracktest.Encode(tracktest.EchoRequest(1))}}
 }
 
 func TestMisplacedForgeryBlocksNoConnection(t *testing.T) {

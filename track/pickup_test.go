@@ -36,7 +36,8 @@ func TestPickUp(t *testing.T) {
 	t.Run("in a message", func(t *testing.T) {
 		w := tracktest.New(t)
 		c := established(w)
-		wantControl(t, c.Write(w.Client, tracktest.Encode(tracktest.OutRequest(1))[50:]))
+		wantPass(t, c.Write(w.Client, tracktest.Encode(tracktest.OutRequest(1))[50:]), track.ReasonOther)
+		wantControl(t, c.Say(w.Client, tracktest.EchoRequest(1)))
 		wantUp(t, c.OutCall(7, 9))
 	})
 	t.Run("reply without its request", func(t *testing.T) {

@@ -73,6 +73,16 @@ func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key, seen endpoint) *conne
 	p := &f.Packet
 	f.decide(Forward, ReasonControl)
 	c := l.t.find(hash, k)
+	if c == nil {
+		if reason, bad := l.t.misplaced(k, p.Flags&wire.SYN != 0); bad {
+			f.decide(Drop, reason)
+			return nil
+		}
+		if l.isOther(k, f) {
+			l.other(f)
+			return nil
+		}
+	}
 	if !l.allowed(c, k, p) {
 		f.decide(Drop, ReasonPPTPDenied)
 		return nil
@@ -110,10 +120,6 @@ func (l *Lane) segment(f *Frame, hash uint64, k *flow.Key, seen endpoint) *conne
 func (l *Lane) firstSegment(f *Frame, hash uint64, k *flow.Key, seen endpoint) *connection {
 	p := &f.Packet
 	syn := p.Flags&wire.SYN != 0
-	if reason, bad := l.t.misplaced(k, syn); bad {
-		f.decide(Drop, reason)
-		return nil
-	}
 	known := syn || !l.t.nat.translatable(k.Src, k.Zone) // what the IDs of others are called is not
 	if p.Flags&wire.RST != 0 || syn && p.Flags&wire.ACK != 0 || !syn && p.PayloadLength() == 0 || !known {
 		l.unfollowed(f, k, seen, ReasonControl)

@@ -26,6 +26,7 @@ type Tracker struct {
 	adoptees    adoptees           // directions that may be of calls agreed before
 	unconfirmed *ageing
 	closed      *ageing
+	others      *otherFlows // with port 1723 at one end, but no control connections
 	buffers     *stream.Pool
 	nat         *aliases // nil if nothing is translated
 
@@ -72,6 +73,7 @@ func New(o Options) *Tracker {
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
+		others:      newOtherFlows(&o),
 		buffers:     stream.NewPool(buffersIn(&o.Limits)),
 		nat:         newAliases(&o),
 	}

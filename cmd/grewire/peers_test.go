@@ -35,6 +35,18 @@ const (
 	firstCall = "outgoing 10.0.0.11#1 203.0.113.9#101 "
 )
 
+// Configurations of several cases.
+const (
+	nics             = "[bridge]\nlan = \"lan0\"\nwan = \"wan0\"\n"
+	masqueradeConfig = nics + "[nat]\nmode = \"masquerade\"\naddress = \"203.0.113.7\"\n"
+	callIDConfig     = nics + "[nat]\nmode = \"call-id\"\n"
+	serversConfig    = nics + "[policy]\nservers = [\"203.0.113.9\"]\n"
+	deniedConfig     = nics + "[policy]\npptp = \"deny\"\n"
+)
+
+// allOther: every frame is other traffic.
+var allOther = []string{"1-7 forward other"}
+
 var peerCases = []peerCase{
 	{
 		file:   "cdn-swapped",
@@ -46,6 +58,15 @@ var peerCases = []peerCase{
 		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12-15 forward call"},
 		calls:  []string{firstCall + "active, 3/1"},
 	},
+	{file: "https-from-port-1723", frames: allOther},
+	{file: "https-from-port-1723", name: "masquerade", config: masqueradeConfig, frames: allOther},
+	{file: "https-from-port-1723", name: "call-id", config: callIDConfig, frames: allOther},
+	{file: "https-from-port-1723", name: "servers", config: serversConfig, frames: allOther},
+	{file: "https-from-port-1723", name: "denied", config: deniedConfig, frames: allOther},
+	{file: "https-to-lan-from-port-1723", frames: allOther},
+	{file: "https-to-lan-from-port-1723", name: "masquerade", config: masqueradeConfig, frames: allOther},
+	{file: "https-to-lan-from-port-1723", name: "call-id", config: callIDConfig, frames: allOther},
+	{file: "https-to-lan-from-port-1723", name: "denied", config: deniedConfig, frames: allOther},
 	{
 		file:   "reply-cut-short",
 		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12 forward call", "13-16 forward control", "17 expect control", "18 forward control", "19-20 forward call"},
