@@ -48,6 +48,9 @@ func (w *work) sessionMessage(c *connection, from Side, v pptp.View) {
 		return
 	}
 	c.session = next
+	if t == pptp.StartControlConnectionReply && result == uint8(pptp.StartResultUnset) {
+		w.count(AnomalyStartResult)
+	}
 	if t == pptp.StartControlConnectionRequest || t == pptp.StopControlConnectionRequest {
 		w.t.leavePair(c)
 		c.midway = false // now it is known where the session stands

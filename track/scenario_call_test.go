@@ -86,6 +86,17 @@ func TestScenario003_RefusedStartAllowsNoCall(t *testing.T) {
 	}
 }
 
+// Some modems grant with result 0, and clients take that for success.
+func TestScenario003_ResultZeroGrantsTheStart(t *testing.T) {
+	w := tracktest.New(t)
+	c := w.Connect(w.Client, w.Server)
+	c.Say(w.Client, tracktest.StartRequest())
+	wantCounted(t, w, track.AnomalyStartResult, 1, func() {
+		wantControl(t, c.Say(w.Server, tracktest.StartReply(pptp.StartResultUnset)))
+	})
+	wantUp(t, c.OutCall(7, 9))
+}
+
 func TestScenario004_RefusedCallLeavesNothing(t *testing.T) {
 	for result := pptp.OutCallResultGeneralError; result <= pptp.OutCallResultDoNotAccept; result++ {
 		t.Run(result.String(), func(t *testing.T) {

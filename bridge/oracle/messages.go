@@ -40,7 +40,7 @@ func (m *model) start(c *control, from End, s said) {
 	case request && c.session == sessionNone:
 		c.session, c.requester = sessionRequested, from
 	case request || c.session < sessionRequested || from == c.requester:
-	case s.result == ok:
+	case s.result == ok || s.result == 0 && !m.has(ZeroRefuses):
 		c.session = sessionConfirmed
 	case m.has(ErrorSticks):
 		c.session = sessionError

@@ -208,7 +208,11 @@ func (t *storyteller) started() {
 		}
 	}
 	if t.chance(95) {
-		t.say(from.Other(), tracktest.StartReply(pptp.StartResultOK))
+		result := pptp.StartResultOK
+		if t.chance(3) {
+			result = pptp.StartResultUnset
+		}
+		t.say(from.Other(), tracktest.StartReply(result))
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	RestStays
 	AnyClear
 	ErrorSticks
+	ZeroRefuses
 	ReplyOverrules
 	RequestWithdraws
 	RepeatExpects
@@ -74,6 +75,7 @@ var Rules = [...]Rule{
 	{AnyClear, "any-clear", "a Call-Clear-Request is about the call that it names (section 2.12), " +
 		"but it does not read the ID and takes it for the connection's current call", []int{73}},
 	{ErrorSticks, "error-sticks", "who was refused may ask again (section 2.2), but after a reply with an error it takes no other start", []int{3, 9}},
+	{ZeroRefuses, "zero-refuses", "modems grant a start with result 0, and clients take it so, but it takes it for an error", []int{3}},
 	{ReplyOverrules, "reply-overrules", "a call is answered once: a later reply that says something else answers nothing, " +
 		"but it replaces IDs and state of the call", []int{4, 7, 94}},
 	{RequestWithdraws, "request-withdraws", "an Incoming-Call-Request is answered once: its repeat asks nothing new, " +

@@ -106,6 +106,8 @@ var examples = []example{
 	{flaw: ErrorSticks, kernel: drops, ops: story([]Op{Open{}, client(tracktest.StartRequest()),
 		server(tracktest.StartReply(pptp.StartResultGeneralError)), client(tracktest.StartRequest()),
 		server(tracktest.StartReply(okStart))}, outCall(1, 2), []Op{up(2)})},
+	{flaw: ZeroRefuses, kernel: drops, ops: story([]Op{Open{}, client(tracktest.StartRequest()),
+		server(tracktest.StartReply(pptp.StartResultUnset))}, outCall(1, 2), []Op{up(2)})},
 	{flaw: ReplyOverrules, kernel: drops, ops: story(started(), outCall(1, 2), []Op{server(tracktest.OutReply(3, 1, okOut)), up(2)})},
 	{flaw: RequestWithdraws, kernel: drops, ops: story(started(), []Op{server(tracktest.InRequest(2)),
 		client(tracktest.InReply(1, 2, okIn)), server(tracktest.InRequest(2)), server(tracktest.InConnected(1)), up(2)})},

@@ -73,6 +73,11 @@ var peerCases = []peerCase{
 		calls:  []string{firstCall + "connected, 2/0", "outgoing 10.0.0.11#2 203.0.113.9#102 connected, 1/0"},
 	},
 	{
+		file:   "sccrp-result0",
+		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12-13 forward call"},
+		calls:  []string{peersCall + "active, 1/1"},
+	},
+	{
 		file:   "sccrq-twice",
 		frames: []string{"1-13 forward control", "14 expect control", "15 forward control", "16-17 forward call", "18-21 forward control", "22-23 forward call"},
 		calls:  []string{peersCall + "active, 2/2"},

@@ -7,14 +7,21 @@ type outcome uint8
 
 const (
 	anyResult outcome = iota // also for messages without a Result Code
-	granted                  // Result Code 1
-	refused                  // all others, 0 included
+	granted                  // see grants
+	refused                  // all others
 )
 
-// covers reports whether a row for o applies to a message with this Result
-// Code.
-func (o outcome) covers(result uint8) bool {
-	return o == anyResult || (o == granted) == (result == accepted)
+// covers reports whether a row for o applies to a message of type t with this
+// Result Code.
+func (o outcome) covers(t ControlType, result uint8) bool {
+	return o == anyResult || (o == granted) == grants(t, result)
+}
+
+// grants reports whether a reply of type t with this Result Code grants what was
+// asked for: one with Result Code 1. Some modems put 0 into a
+// Start-Control-Connection-Reply, and clients take that as 1.
+func grants(t ControlType, result uint8) bool {
+	return result == accepted || t == StartControlConnectionReply && result == uint8(StartResultUnset)
 }
 
 // end says whose messages a row of sessionTable applies to.
@@ -107,7 +114,7 @@ var sessionTable = []sessionRow{
 func (s SessionState) Next(t ControlType, fromRequester bool, result uint8) (SessionState, bool) {
 	for i := range sessionTable {
 		row := &sessionTable[i]
-		if row.state == s && row.message == t && row.from.covers(fromRequester) && row.result.covers(result) {
+		if row.state == s && row.message == t && row.from.covers(fromRequester) && row.result.covers(t, result) {
 			return row.next, true
 		}
 	}
@@ -256,7 +263,7 @@ var callTable = []callRow{
 func (s CallState) Next(kind CallKind, t ControlType, result uint8) (CallState, bool) {
 	for i := range callTable {
 		row := &callTable[i]
-		if row.state == s && row.message == t && row.kind.covers(kind) && row.result.covers(result) {
+		if row.state == s && row.message == t && row.kind.covers(kind) && row.result.covers(t, result) {
 			return row.next, true
 		}
 	}

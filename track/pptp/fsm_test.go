@@ -48,7 +48,7 @@ var callWant = map[CallKind]map[CallState]string{
 // legal.
 func wanted(list, sender string, t ControlType, result uint8) string {
 	sign := "-"
-	if result == 1 {
+	if result == 1 || t == StartControlConnectionReply && result == 0 {
 		sign = "+"
 	}
 	for item := range strings.FieldsSeq(list) {

@@ -2,7 +2,8 @@ package pptp
 
 import "fmt"
 
-// accepted is the Result Code of every reply that grants what was asked for.
+// accepted is the Result Code that RFC 2637 has for every reply that grants what
+// was asked for.
 const accepted = 1
 
 // codeNames has the texts of a code; those missing or empty are not defined.
@@ -29,7 +30,8 @@ type StartResult uint8
 
 // The values of StartResult.
 const (
-	StartResultOK StartResult = 1 + iota
+	StartResultUnset StartResult = iota // not in RFC 2637: some modems grant with it
+	StartResultOK
 	StartResultGeneralError
 	StartResultAlreadyExists
 	StartResultNotAuthorized
