@@ -228,7 +228,7 @@ func Default() Config {
 		Timeouts: Timeouts{
 			Expectation: 5 * time.Minute, GREUnreplied: 10 * time.Minute, GREStream: 5 * time.Hour,
 			TCPEstablished: 5 * 24 * time.Hour, TCPSyn: 2 * time.Minute, TCPClosing: 2 * time.Minute,
-			PendingCall: time.Minute,
+			PendingCall: 2 * time.Minute,
 		},
 		NAT:    NAT{Mode: NATOff, Ports: PortRange{32768, 60999}},
 		Status: Status{Socket: "/run/grewire/grewire.sock", State: "/var/lib/grewire/state"},

@@ -207,15 +207,15 @@ func TestChangeTimeouts(t *testing.T) {
 	c := w.Dial(w.Client, w.Server)
 	waiting := c.OutCall(7, 9) // 5 minutes to its first GRE
 	asked := func() bool { return len(w.Tracker.Calls()) == 2 }
-	c.Say(w.Client, tracktest.OutRequest(8)) // 60 seconds to its answer
+	c.Say(w.Client, tracktest.OutRequest(8)) // 2 minutes to its answer
 	w.Advance(30 * time.Second)
 	w.Change(func(o *track.Options) {
-		o.Timeouts.PendingCall, o.Timeouts.Expectation = 2*time.Minute, 10*time.Minute
+		o.Timeouts.PendingCall, o.Timeouts.Expectation = 3*time.Minute, 10*time.Minute
 	})
 	if got := w.Tracker.Expectations()[0].Expires; !got.Equal(tracktest.Epoch.Add(10 * time.Minute).Std()) {
 		t.Errorf("the expectation expires at %s", got)
 	}
-	w.Advance(60 * time.Second)
+	w.Advance(2 * time.Minute)
 	if !asked() {
 		t.Error("a call ended by a timeout that is longer now")
 	}

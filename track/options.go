@@ -55,7 +55,7 @@ type Timeouts struct {
 	TCPEstablished time.Duration // an established control connection
 	TCPSyn         time.Duration // a half-open control connection
 	TCPClosing     time.Duration // a control connection that was closed or reset
-	PendingCall    time.Duration // a call that was requested and not answered (RFC 2637, section 3.1.4)
+	PendingCall    time.Duration // a call that was requested and not answered
 }
 
 // Options configures a Tracker.
@@ -86,7 +86,7 @@ func DefaultOptions() Options {
 		Timeouts: Timeouts{
 			Expectation: 5 * time.Minute, GREUnreplied: 10 * time.Minute, GREStream: 5 * time.Hour,
 			TCPEstablished: 5 * 24 * time.Hour, TCPSyn: 2 * time.Minute, TCPClosing: 2 * time.Minute,
-			PendingCall: time.Minute,
+			PendingCall: 2 * time.Minute,
 		},
 		Workers: 1,
 	}

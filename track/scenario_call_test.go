@@ -240,15 +240,28 @@ func TestScenario013_UnansweredCallExpires(t *testing.T) {
 	w := tracktest.New(t)
 	c := w.Dial(w.Client, w.Server)
 	c.Say(w.Client, tracktest.OutRequest(7))
-	w.Advance(59 * time.Second)
+	w.Advance(119 * time.Second)
 	wantCalls(t, w, 1)
 	w.Events()
 	w.Advance(2 * time.Second)
 	wantCalls(t, w, 0)
 	wantEnded(t, w, "timeout")
-	wantControl(t, c.Say(w.Server, tracktest.OutReply(9, 7, okOut)))
+	wantCounted(t, w, track.AnomalyUnmatchedMessage, 1, func() {
+		wantControl(t, c.Say(w.Server, tracktest.OutReply(9, 7, okOut)))
+	})
 	wantDrop(t, w.GRE(w.Client, w.Server, 9), track.ReasonNotNegotiated)
 	wantUp(t, c.OutCall(7, 9))
+}
+
+// An access concentrator that dials, or asks for a token, answers late.
+func TestScenario013_CallIsAnsweredLate(t *testing.T) {
+	w := tracktest.New(t)
+	c := w.Dial(w.Client, w.Server)
+	c.Say(w.Client, tracktest.OutRequest(7))
+	w.Advance(119 * time.Second)
+	want(t, c.Say(w.Server, tracktest.OutReply(9, 7, okOut)), track.Expect, track.ReasonControl)
+	wantPass(t, w.GRE(w.Client, w.Server, 9), track.ReasonCall)
+	wantPass(t, w.GRE(w.Server, w.Client, 7), track.ReasonCall)
 }
 
 // Incoming calls.
