@@ -137,11 +137,15 @@ func create(o Options, unknown bool) (*Bypass, error) {
 }
 
 func newBypass(o Options, maps *kernelMaps) (*Bypass, error) {
+	kernelTime, err := newClock()
+	if err != nil {
+		return nil, errors.Join(err, maps.Close())
+	}
 	shared, err := mapPage(maps.GrewireState)
 	if err != nil {
 		return nil, errors.Join(err, maps.Close())
 	}
-	b := &Bypass{nics: o.NICs, record: record{o.Record}, log: o.Log, clock: newClock(), maps: maps, page: shared}
+	b := &Bypass{nics: o.NICs, record: record{o.Record}, log: o.Log, clock: kernelTime, maps: maps, page: shared}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

@@ -30,6 +30,13 @@
 // clock and the kernel's: it would come behind frames that went past. It also
 // drops what the host sends by itself: that has no bridge.SocketMark.
 //
+// # Time
+//
+// Beats and the other times of the state are the kernel's own, which a process
+// in a time namespace (time_namespaces(7)) does not see on its clock. So every
+// process asks the kernel first, by a program that tells the time (clock.go).
+// Processes of different time namespaces may share a state.
+//
 // # Permissions
 //
 // Attaching needs CAP_BPF and CAP_NET_ADMIN. Looking at what is attached

@@ -4,29 +4,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/grewire/grewire/bridge"
 )
 
 // margin is what a worker leaves to the clocks of different CPUs when it
 // decides whether it counted as missing.
 const margin = time.Millisecond
-
-// clock gives CLOCK_MONOTONIC, which bpf_ktime_get_ns() reads too, without a
-// system call.
-type clock struct {
-	start time.Time
-	base  uint64
-}
-
-func newClock() clock {
-	var now unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // cannot fail: every kernel has it
-	return clock{start: time.Now(), base: uint64(now.Nano())}
-}
-
-func (c clock) now() uint64 { return c.base + uint64(time.Since(c.start)) }
 
 // direction is what the workers share that take frames from a side. The beat
 // that the programs look at is that of the worker which has not moved for longest:

@@ -48,6 +48,7 @@ type kernelState struct {
 const (
 	kernelMapGrewireCounts = "grewire_counts"
 	kernelMapGrewireState  = "grewire_state"
+	kernelProgGrewireClock = "grewire_clock"
 	kernelProgGrewireLan   = "grewire_lan"
 	kernelProgGrewireToLan = "grewire_to_lan"
 	kernelProgGrewireToWan = "grewire_to_wan"
@@ -96,6 +97,7 @@ type kernelSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type kernelProgramSpecs struct {
+	GrewireClock *ebpf.ProgramSpec `ebpf:"grewire_clock"`
 	GrewireLan   *ebpf.ProgramSpec `ebpf:"grewire_lan"`
 	GrewireToLan *ebpf.ProgramSpec `ebpf:"grewire_to_lan"`
 	GrewireToWan *ebpf.ProgramSpec `ebpf:"grewire_to_wan"`
@@ -157,6 +159,7 @@ type kernelVariables struct {
 //
 // It can be passed to loadKernelObjects or ebpf.CollectionSpec.LoadAndAssign.
 type kernelPrograms struct {
+	GrewireClock *ebpf.Program `ebpf:"grewire_clock"`
 	GrewireLan   *ebpf.Program `ebpf:"grewire_lan"`
 	GrewireToLan *ebpf.Program `ebpf:"grewire_to_lan"`
 	GrewireToWan *ebpf.Program `ebpf:"grewire_to_wan"`
@@ -165,6 +168,7 @@ type kernelPrograms struct {
 
 func (p *kernelPrograms) Close() error {
 	return _KernelClose(
+		p.GrewireClock,
 		p.GrewireLan,
 		p.GrewireToLan,
 		p.GrewireToWan,
