@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -192,8 +193,24 @@ func Now() Moment {
 	var since unix.Timespec
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err == nil && unix.ClockGettime(unix.CLOCK_BOOTTIME, &since) == nil {
-		m.Since = since.Nano()
+		m.Since = since.Nano() - bootOffset()
 		copy(m.Boot[:], bytes.TrimSpace(id))
 	}
 	return m
+}
+
+// bootOffset is by how much a time namespace shifts CLOCK_BOOTTIME for this
+// process (time_namespaces(7)), in nanoseconds. The next box may be in another.
+func bootOffset() int64 {
+	offsets, err := os.ReadFile("/proc/self/timens_offsets")
+	if err != nil {
+		return 0 // the kernel has no time namespaces
+	}
+	for line := range strings.Lines(string(offsets)) {
+		var seconds, nanoseconds int64
+		if n, _ := fmt.Sscanf(line, "boottime %d %d", &seconds, &nanoseconds); n == 2 {
+			return seconds*int64(time.Second) + nanoseconds
+		}
+	}
+	return 0
 }
