@@ -11,20 +11,35 @@ type buffer struct {
 // marks has a bit for every octet of a buffer that is there.
 type marks [BufferSize / 64]uint64
 
-// there returns the octets before the first gap.
-func (b *buffer) there() []byte { return b.octets[:b.have.prefix()] }
+// there returns the octets from offset at on before the first gap.
+func (b *buffer) there(at int) []byte { return b.octets[at:b.have.gap(at)] }
 
 // fill copies data to offset at, as much as there is room for, and returns how
 // much that is. Octets already there stay as they are.
 func (b *buffer) fill(at int, data []byte) int {
-	room := b.octets[at:]
-	n := min(len(data), len(room))
-	for i, octet := range data[:n] {
-		if b.have.set(at + i) {
-			room[i] = octet
-		}
+	n := min(len(data), len(b.octets)-at)
+	data = data[:n]
+	for len(data) > 0 {
+		size := min(64-at%64, len(data))
+		b.fillWord(at, data[:size])
+		at, data = at+size, data[size:]
 	}
 	return n
+}
+
+// fillWord is fill for octets whose marks are in one word.
+func (b *buffer) fillWord(at int, data []byte) {
+	word, bits := &b.have[at/64], ^uint64(0)>>(64-len(data))<<(at%64)
+	if *word&bits == 0 {
+		copy(b.octets[at:], data)
+	} else {
+		for i, octet := range data {
+			if *word>>((at+i)%64)&1 == 0 {
+				b.octets[at+i] = octet
+			}
+		}
+	}
+	*word |= bits
 }
 
 // shift forgets the first n octets.
@@ -33,25 +48,35 @@ func (b *buffer) shift(n int) {
 	b.have.shift(n)
 }
 
-// set marks octet i and reports whether it was not there before.
-func (m *marks) set(i int) bool {
-	bit := uint64(1) << (i % 64)
-	fresh := m[i/64]&bit == 0
-	m[i/64] |= bit
-	return fresh
-}
+// gap is the offset, from at on, of the first octet that is not there.
+func (m *marks) gap(at int) int { return m.find(at, ^uint64(0)) }
 
-// prefix is the number of octets before the first gap.
-func (m *marks) prefix() int {
-	for i, word := range m {
-		if word != ^uint64(0) {
-			return i*64 + bits.TrailingZeros64(^word)
+// island is the offset of the first octet that is there behind the first gap
+// from at on.
+func (m *marks) island(at int) int { return m.find(m.gap(at), 0) }
+
+// find is the offset, from at on, of the first mark that is set in m^flip, or
+// BufferSize if none is.
+func (m *marks) find(at int, flip uint64) int {
+	from := ^uint64(0) << (at % 64)
+	for i := at / 64; i < len(m); i++ {
+		if word := (m[i] ^ flip) & from; word != 0 {
+			return i*64 + bits.TrailingZeros64(word)
 		}
+		from = ^uint64(0)
 	}
 	return BufferSize
 }
 
-func (m *marks) empty() bool { return *m == marks{} }
+// end is the number of octets up to the last one that is there.
+func (m *marks) end() int {
+	for i := len(m) - 1; i >= 0; i-- {
+		if m[i] != 0 {
+			return i*64 + bits.Len64(m[i])
+		}
+	}
+	return 0
+}
 
 // shift moves every mark n octets towards the start.
 func (m *marks) shift(n int) {

@@ -36,11 +36,11 @@ type Message struct {
 // Direction reads the messages that one end of a connection sends. It holds
 // no pointers. The zero Direction is Searching.
 type Direction struct {
-	next     uint32 // stream position of the first octet not yet read
-	buffer   Ref    // holds what was seen from next on but could not be read yet
-	consumed uint16 // octets at the start of the buffer that were read since
-	state    State
-	resumes  bool // Searching, but not before next
+	next    uint32 // stream position of the first octet not yet read
+	buffer  Ref    // holds what was seen from next on but could not be read yet
+	read    uint16 // octets at the start of the buffer, before the one at next
+	state   State
+	resumes bool // Searching, but not before next
 }
 
 // Start makes d read from the given stream position on: the one behind SYN.
@@ -65,15 +65,35 @@ func (d *Direction) Close(pool *Pool) {
 }
 
 // Acknowledged tells d that the receiver has everything before position. If d
-// has not, those octets went another way: what they were is not known, and d
-// is Searching from there on. It reports whether that happened.
+// has not, those octets went another way, and what they were is not known; it
+// reports whether that happened. d is Reading then if it holds octets from
+// behind the gap that are messages as far as can be told: call Segment without
+// octets to read them, and Acknowledged again, for there may be another gap.
+// Otherwise it is Searching, from position on.
 func (d *Direction) Acknowledged(pool *Pool, position uint32) (missed bool) {
-	if d.state != Reading || !after(position, d.next+uint32(d.held(pool))) {
+	if d.state != Reading || !after(position, d.Frontier(pool)) {
 		return false
 	}
-	d.Close(pool)
-	d.next, d.resumes = position, true
+	if d.buffer == 0 || !d.skipGap(pool.buffer(d.buffer), position) {
+		d.Close(pool)
+		d.next, d.resumes = position, true
+	}
 	return true
+}
+
+// skipGap moves d behind a gap that ends at position at the latest, to the
+// first octets there that begin with a plausible header, and have no other
+// between their messages. It reports whether there are any.
+func (d *Direction) skipGap(b *buffer, position uint32) bool {
+	last := position - d.next + uint32(d.read)
+	for at := b.have.island(int(d.read)); at < BufferSize && uint32(at) <= last; at = b.have.island(at) {
+		if plausibleAll(b.there(at)) {
+			d.next += uint32(at) - uint32(d.read)
+			d.read = uint16(at)
+			return true
+		}
+	}
+	return false
 }
 
 // held returns the number of octets there from next on.
@@ -81,7 +101,7 @@ func (d *Direction) held(pool *Pool) int {
 	if d.buffer == 0 {
 		return 0
 	}
-	return pool.buffer(d.buffer).have.prefix()
+	return len(pool.buffer(d.buffer).there(int(d.read)))
 }
 
 // Reader yields the messages that a segment completes.
@@ -156,6 +176,21 @@ func plausible(b []byte) bool {
 	return v.MessageType() == pptp.ControlMessage && v.Magic() == pptp.MagicCookie && length != 0 && int(v.Length()) == length
 }
 
+// plausibleAll reports whether b is plausible messages, the last of which may
+// be cut short.
+func plausibleAll(b []byte) bool {
+	if len(b) < pptp.HeaderLength {
+		return false
+	}
+	for len(b) >= pptp.HeaderLength {
+		if !plausible(b) {
+			return false
+		}
+		b = b[min(int(pptp.View(b).Length()), len(b)):]
+	}
+	return true
+}
+
 // inOrder drops the octets that were read already and reports whether the
 // next one is there.
 func (r *Reader) inOrder() bool {
@@ -199,9 +234,8 @@ func (d *Direction) messageLength(b []byte) int {
 	return int(binary.BigEndian.Uint16(b))
 }
 
-// store copies what fits of the segment into the buffer, first copies first,
-// and reports whether anything of the segment was used up. Octets that the
-// buffer has no room for stay in r.data.
+// store copies of the segment what the buffer is to have, first copies first,
+// and reports whether anything of the segment was used up.
 func (r *Reader) store() bool {
 	d := r.d
 	r.inOrder()
@@ -215,39 +249,54 @@ func (r *Reader) store() bool {
 			return false
 		}
 	}
-	n := r.pool.buffer(d.buffer).fill(int(ahead), r.data)
+	b := r.pool.buffer(d.buffer)
+	if d.read > 0 {
+		b.shift(int(d.read))
+		d.read = 0
+	}
+	n := b.fill(int(ahead), r.data[:min(len(r.data), wanted(b, int(ahead)))])
 	r.position += uint32(n)
 	r.data = r.data[n:]
 	return true
 }
 
-// buffered reads a message that is whole in the buffer.
+// wanted is how many octets at offset ahead the buffer is to take: what the
+// message at its start lacks, as far as can be told, so that the rest is read
+// where it lies; all that it has room for if it has octets from behind a gap.
+func wanted(b *buffer, ahead int) int {
+	const told = 8 // octets that messageLength looks at
+	n, want := b.have.gap(0), told
+	if n >= told {
+		want = int(binary.BigEndian.Uint16(b.octets[:]))
+	}
+	if ahead > n || want <= n || b.have.end() > n {
+		return BufferSize
+	}
+	return want - ahead
+}
+
+// buffered reads a message that is whole in the buffer, which lies there until
+// the next discard.
 func (r *Reader) buffered(m *Message) bool {
 	d := r.d
 	if d.buffer == 0 {
 		return false
 	}
-	there := r.pool.buffer(d.buffer).there()
+	there := r.pool.buffer(d.buffer).there(int(d.read))
 	length := d.messageLength(there)
 	if length == 0 || length > len(there) {
 		return false
 	}
 	*m = Message{Position: d.next, View: pptp.View(there[:length])}
-	d.consumed = uint16(length)
+	d.next += uint32(length)
+	d.read += uint16(length)
 	return true
 }
 
-// discard forgets the message that the last Next read from the buffer.
+// discard gives the buffer back if all of it was read.
 func (r *Reader) discard() {
 	d := r.d
-	if d.consumed == 0 {
-		return
-	}
-	b := r.pool.buffer(d.buffer)
-	b.shift(int(d.consumed))
-	d.next += uint32(d.consumed)
-	d.consumed = 0
-	if b.have.empty() {
+	if d.read > 0 && r.pool.buffer(d.buffer).have.end() == int(d.read) {
 		r.release()
 	}
 }
@@ -255,7 +304,7 @@ func (r *Reader) discard() {
 func (r *Reader) release() {
 	if r.d.buffer != 0 {
 		r.pool.put(r.d.buffer)
-		r.d.buffer = 0
+		r.d.buffer, r.d.read = 0, 0
 	}
 }
 
@@ -273,7 +322,7 @@ func (d *Direction) Partial(pool *Pool) pptp.View {
 	if d.buffer == 0 {
 		return nil
 	}
-	return pptp.View(pool.buffer(d.buffer).there())
+	return pptp.View(pool.buffer(d.buffer).there(int(d.read)))
 }
 
 // Begin is the position of the message that is not whole yet.

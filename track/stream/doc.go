@@ -18,5 +18,7 @@
 // connection, so a Direction that loses it is Lost and reads no further; it
 // never searches for the cookie inside of data. Only a Direction that starts
 // in the middle of a connection, or that missed octets, takes up the thread
-// again: at the first segment that begins with a plausible header.
+// again: at the first segment that begins with a plausible header. Octets that
+// it has from behind a gap, when the receiver acknowledges the gap, are read if
+// they are such headers and their messages from the first octet on.
 package stream

@@ -151,16 +151,23 @@ func act(t *testing.T, d *stream.Direction, pool *stream.Pool, start uint32, oct
 	case 125:
 		d.Close(pool)
 	case 124:
-		d.Acknowledged(pool, position)
+		wellFormed(t, first(acknowledged(d, pool, position)))
 	case 123:
 		feed(d, pool, position+1<<31, octets)
 	default:
 		from := min(at*8, len(octets))
 		to := min(from+size*8+int(what), len(octets))
-		for _, got := range feed(d, pool, position, octets[from:to]) {
-			if n := len(got.octets); n < 12 || n > stream.MaxLength || int(got.octets[0])<<8+int(got.octets[1]) != n {
-				t.Fatalf("yielded %d octets: %x", n, got.octets)
-			}
+		wellFormed(t, feed(d, pool, position, octets[from:to]))
+	}
+}
+
+func first(got []read, _ int) []read { return got }
+
+func wellFormed(t *testing.T, yielded []read) {
+	t.Helper()
+	for _, got := range yielded {
+		if n := len(got.octets); n < 12 || n > stream.MaxLength || int(got.octets[0])<<8+int(got.octets[1]) != n {
+			t.Fatalf("yielded %d octets: %x", n, got.octets)
 		}
 	}
 }

@@ -33,5 +33,6 @@ func (d *Direction) Keep(pool *Pool, position uint32, data []byte, leave int) {
 		d.Start(pool, position)
 	}
 	r := Reader{d: d, pool: pool, position: position, data: data, leave: leave}
-	r.store()
+	for r.store() {
+	}
 }
