@@ -304,8 +304,8 @@ func (l *Lane) established(c *connection, f *Frame) {
 	if c.midway && c.phase == open {
 		l.t.enterPair(c)
 	}
+	l.acknowledged(c, f) // what it answers may be behind a gap
 	l.read(c, f, p.Seq)
-	l.acknowledged(c, f)
 	if f.Verdict.Passes() {
 		l.finish(c, f)
 	}
@@ -330,7 +330,8 @@ func (l *Lane) pickUp(c *connection, f *Frame) {
 
 // acknowledged tells the other direction what its receiver has. Octets that
 // went past unseen leave a gap that nothing will fill, and calls may have been
-// agreed by them.
+// agreed by them. The messages behind it are read now. Of a connection whose IDs
+// are translated there are none: their segments are held and have not left.
 func (l *Lane) acknowledged(c *connection, f *Frame) {
 	other := l.side.Other()
 	ack := f.Packet.Ack
@@ -340,9 +341,12 @@ func (l *Lane) acknowledged(c *connection, f *Frame) {
 	if c.named {
 		l.t.nat.freeHeads(&c.heads[other], ack)
 	}
-	if c.streams[other].Acknowledged(l.t.buffers, ack) {
+	for d := &c.streams[other]; d.Acknowledged(l.t.buffers, ack); {
 		l.count(AnomalyMissedOctets)
 		c.midway = c.midway || c.session == pptp.SessionEstablished
+		if d.State() == stream.Reading {
+			l.readFrom(c, f, other, d.Segment(l.t.buffers, d.Begin(), nil))
+		}
 	}
 }
 
