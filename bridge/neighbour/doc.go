@@ -18,6 +18,12 @@
 // and less often for one that does not answer; it also learns from what servers
 // say by themselves.
 //
+// It asks in the VLANs from which frames come that want a server. What a frame
+// makes it look for, time takes away: the search in a VLAN ends when no frame has
+// wanted the server there for Timing.Forget. So many are looked for at a time;
+// then one that has not answered leaves for the next, and limit-reached is
+// reported. Without a VLAN the servers are looked for always.
+//
 // Table is what is decided, a frame or a moment at a time, without clock or
 // sockets; Box runs it over sockets of its own, so that no worker waits for it.
 //

@@ -58,7 +58,7 @@ func (o *own) step(mac MAC, now track.Time, t *Timing, r *rand.Rand) (frames [][
 }
 
 // askedIn notes in which VLAN the address was asked for, and reports whether
-// that is news.
+// there was room for that.
 func (o *own) askedIn(tags string) bool {
 	i := slices.Index(o.tags, tags)
 	switch {
@@ -66,9 +66,10 @@ func (o *own) askedIn(tags string) bool {
 		o.tags = append(slices.Delete(o.tags, i, i+1), tags)
 	case i < 0 && len(o.tags) < maxZones:
 		o.tags = append(o.tags, tags)
-		return true
+	case i < 0:
+		return false
 	}
-	return false
+	return true
 }
 
 // full reports whether a VLAN is new, and there is no room for it.

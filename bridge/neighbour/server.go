@@ -20,13 +20,31 @@ type place struct {
 type server struct {
 	place
 	tags string
-	mac  *atomic.Uint64 // see packMAC; read by the workers
+	at   *whereIs
 
-	sent  int        // probes since it was last heard
-	asked track.Time // when the last one was
-	next  track.Time // when the next one is due
-	quiet track.Time // until then it is not asked for
+	wanted track.Time // by a frame, last
+	sent   int        // probes since it was last heard
+	asked  track.Time // when the last one was
+	next   track.Time // when the next one is due
+	quiet  track.Time // until then it is not asked for
 }
+
+// whereIs is where a server was heard, for the workers.
+type whereIs struct {
+	mac   atomic.Uint64 // see packMAC
+	asked atomic.Bool   // a worker has made use of it since this was last looked at
+}
+
+// tell returns the address to a worker.
+func (w *whereIs) tell() (MAC, bool) {
+	mac, ok := unpackMAC(w.mac.Load())
+	if ok && !w.asked.Load() {
+		w.asked.Store(true)
+	}
+	return mac, ok
+}
+
+func (w *whereIs) known() bool { return w.mac.Load() != 0 }
 
 // packMAC makes a number of an address; 0 is none.
 func packMAC(a MAC) uint64 {
@@ -48,7 +66,7 @@ func (s *server) begin(now track.Time, t *Timing, r *rand.Rand) {
 // and to everybody if it is not known, or does not answer any more. Where it was
 // last holds until it is heard from elsewhere.
 func (s *server) step(from MAC, now track.Time, t *Timing) []byte {
-	to, known := unpackMAC(s.mac.Load())
+	to, known := unpackMAC(s.at.mac.Load())
 	if !known || s.sent >= probeCount {
 		to = broadcast
 	}
@@ -59,12 +77,13 @@ func (s *server) step(from MAC, now track.Time, t *Timing) []byte {
 
 // heard takes in where the server is.
 func (s *server) heard(at MAC, now track.Time, t *Timing) {
-	s.mac.Store(packMAC(at))
+	s.at.mac.Store(packMAC(at))
 	s.sent, s.next = 0, now.Add(t.Refresh)
 }
 
 // hurry has the server asked for soon, whatever was before.
 func (s *server) hurry(now track.Time, t *Timing) {
+	s.wanted = now
 	soon := max(now, s.asked.Add(t.RetryMin), s.quiet)
 	if s.asked == 0 {
 		soon = max(now, s.quiet)
@@ -79,4 +98,12 @@ func (s *server) hurry(now track.Time, t *Timing) {
 func (s *server) probes(now track.Time, t *Timing) {
 	s.quiet = now.Add(t.Quiet)
 	s.next = max(s.next, s.quiet)
+}
+
+// unwanted reports whether no frame has wanted the server for long.
+func (s *server) unwanted(now track.Time, t *Timing) bool {
+	if s.at.asked.Swap(false) {
+		s.wanted = now
+	}
+	return now.Sub(s.wanted) >= t.Forget
 }

@@ -1,6 +1,7 @@
 package neighbour
 
 import (
+	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
@@ -18,9 +19,12 @@ import (
 type Forward struct{ Address, To netip.Addr }
 
 const (
-	// maxServers bounds the servers that are looked for, those of each VLAN
-	// counted.
+	// maxServers bounds the servers that are looked for in a VLAN because of a
+	// frame, those of each VLAN counted. Those of the configuration have their
+	// place besides.
 	maxServers = 4096
+	// limitInterval is how often it is reported at most that there are as many.
+	limitInterval = 10 * time.Second
 	// maxReplies bounds the replies in a second to those who share a budget: no
 	// host asks for so much at once, and again once it was answered.
 	maxReplies = 100
@@ -48,8 +52,12 @@ type Table struct {
 	all     []*own                      // of owns, in their order
 	behind  map[netip.Addr][]netip.Addr // the servers of an address
 	servers map[place]*server
-	looked  []*server                                // of servers, in their order
-	known   atomic.Pointer[map[place]*atomic.Uint64] // what MAC reads; replaced when there is a new server
+	looked  []*server                          // of servers, in their order: those of the configuration first
+	lasting int                                // of looked, those of the configuration
+	known   atomic.Pointer[map[place]*whereIs] // what MAC reads; replaced when servers has changed
+	stale   bool                               // it is to be replaced
+
+	limited track.Time // when the limit of servers was last reported; 0: never
 
 	second  track.Time     // since when replies are counted
 	mix     maphash.Seed   // who shares a budget, for that second
@@ -77,6 +85,7 @@ func NewTable(lan, wan string, addresses []netip.Addr, forwards []Forward, timin
 		t.behind[f.Address] = append(t.behind[f.Address], f.To)
 		t.add(place{0, f.To}, "", 0)
 	}
+	t.lasting = len(t.looked)
 	t.publish()
 	return t
 }
@@ -92,8 +101,8 @@ func (t *Table) have(a netip.Addr) {
 // MAC returns the MAC address of a server in a zone, if it is known. It is for
 // every goroutine, and takes a look into a map.
 func (t *Table) MAC(zone wire.Zone, server netip.Addr) (mac MAC, ok bool) {
-	if n := (*t.known.Load())[place{zone, server}]; n != nil {
-		return unpackMAC(n.Load())
+	if w := (*t.known.Load())[place{zone, server}]; w != nil {
+		return w.tell()
 	}
 	return mac, false
 }
@@ -105,20 +114,21 @@ func (t *Table) NIC(side track.Side) (mac MAC, ok bool) { return unpackMAC(t.mac
 // add has a server looked for in a zone. What is new is not seen by MAC before
 // publish.
 func (t *Table) add(at place, tags string, now track.Time) {
-	if len(t.servers) >= maxServers {
-		return
-	}
-	s := &server{place: at, tags: tags, mac: new(atomic.Uint64), next: now}
-	t.servers[at], t.looked = s, append(t.looked, s)
+	s := &server{place: at, tags: tags, at: new(whereIs), wanted: now, next: now}
+	t.servers[at], t.looked, t.stale = s, append(t.looked, s), true
 }
 
-// publish lets MAC see all servers.
+// publish lets MAC see all servers, if any is new or gone.
 func (t *Table) publish() {
-	known := make(map[place]*atomic.Uint64, len(t.servers))
+	if !t.stale {
+		return
+	}
+	known := make(map[place]*whereIs, len(t.servers))
 	for _, s := range t.looked {
-		known[s.place] = s.mac
+		known[s.place] = s.at
 	}
 	t.known.Store(&known)
+	t.stale = false
 }
 
 // Up is told that a side's NIC came up, or is another one, with that MAC
@@ -156,11 +166,33 @@ func (t *Table) Tick(now track.Time) {
 			}
 		}
 	}
-	for _, s := range t.looked {
-		if mac, ok := t.sender(track.LAN); ok && s.next <= now {
+	t.search(now)
+	t.publish()
+}
+
+// search asks for the servers that are due, and gives up those that only a frame
+// made it look for and that no frame has wanted for long.
+func (t *Table) search(now track.Time) {
+	mac, ok := t.sender(track.LAN)
+	if !ok {
+		return
+	}
+	for i := 0; i < len(t.looked); i++ {
+		switch s := t.looked[i]; {
+		case s.next > now:
+		case i >= t.lasting && s.unwanted(now, &t.timing):
+			t.forget(i)
+			i--
+		default:
 			t.send(track.LAN, s.step(mac, now, &t.timing))
 		}
 	}
+}
+
+// forget gives up a server of looked.
+func (t *Table) forget(i int) {
+	delete(t.servers, t.looked[i].place)
+	t.looked, t.stale = slices.Delete(t.looked, i, i+1), true
 }
 
 // Next returns when there is something to do at the next Tick; ok is false if
@@ -279,11 +311,36 @@ func (t *Table) mayReply(to MAC, now track.Time) bool {
 // for: calls will come from there.
 func (t *Table) lookIn(m *message, now track.Time) {
 	for _, address := range t.behind[m.target] {
-		if at := (place{m.zone, address}); t.servers[at] == nil {
-			t.add(at, m.tags, now)
+		if s := t.servers[place{m.zone, address}]; s != nil {
+			s.wanted = now
+		} else {
+			t.addMade(place{m.zone, address}, m.tags, now)
 		}
 	}
 	t.publish()
+}
+
+// addMade has a server looked for because of a frame. If there are too many by
+// that, one leaves: the first of those that have never answered, or else the
+// first. Those of the configuration stay.
+func (t *Table) addMade(at place, tags string, now track.Time) {
+	if len(t.looked)-t.lasting >= maxServers {
+		made := t.looked[t.lasting:]
+		t.forget(t.lasting + max(0, slices.IndexFunc(made, func(s *server) bool { return !s.at.known() })))
+		t.reachedLimit(now)
+	}
+	t.add(at, tags, now)
+}
+
+func (t *Table) reachedLimit(now track.Time) {
+	if t.limited != 0 && now.Sub(t.limited) < limitInterval {
+		return
+	}
+	t.limited = now
+	t.events = append(t.events, track.Event{
+		Time: now, Kind: track.EventLimitReached, Cause: "nat.forward",
+		Detail: []string{fmt.Sprintf("servers are looked for in %d VLANs at most: one that has not answered leaves for the next", maxServers)},
+	})
 }
 
 // leave gives up the VLAN in which an address was asked for the longest ago, and
@@ -294,6 +351,7 @@ func (t *Table) leave(o *own) {
 		gone := s.tags == tags && slices.Contains(t.behind[o.address], s.address)
 		if gone {
 			delete(t.servers, s.place)
+			t.stale = true
 		}
 		return gone
 	})
@@ -311,7 +369,7 @@ func (t *Table) learn(m *message, now track.Time) {
 
 // Resolve asks soon where a server is in a zone, whether that is known or not,
 // and in one that is new to the Table at once. It has no effect for an address
-// that no call is forwarded to.
+// that no call is forwarded to. MAC sees a new one after the next Tick.
 func (t *Table) Resolve(zone wire.Zone, address netip.Addr, now track.Time) {
 	at := place{zone, address}
 	if s := t.servers[at]; s != nil {
@@ -322,6 +380,5 @@ func (t *Table) Resolve(zone wire.Zone, address netip.Addr, now track.Time) {
 	if t.servers[place{0, address}] == nil || !ok {
 		return
 	}
-	t.add(at, tags, now)
-	t.publish()
+	t.addMade(at, tags, now)
 }

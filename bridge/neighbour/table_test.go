@@ -68,12 +68,13 @@ func (l *labTable) run(d time.Duration) (sent []string) {
 			return sent
 		}
 		l.now = max(l.now, next)
+		looked := len(l.looked)
 		l.Tick(l.now)
 		outputs, events := l.Take()
 		if len(events) > 0 {
 			l.t.Errorf("%v out of nothing", events)
 		}
-		if len(outputs) == 0 {
+		if len(outputs) == 0 && len(l.looked) == looked {
 			l.t.Fatalf("something is due at %v, and nothing was done", next.Sub(start))
 		}
 		for _, o := range outputs {
@@ -90,6 +91,10 @@ func (l *labTable) say(side track.Side, frame []byte) (did []string) {
 		did = append(did, describe(o))
 	}
 	for _, e := range events {
+		if e.Kind == track.EventLimitReached {
+			did = append(did, "limit "+e.Cause)
+			continue
+		}
 		if e.Kind != track.EventAddressConflict || e.Time != l.now || len(e.Detail) == 0 {
 			l.t.Errorf("event %+v", e)
 		}

@@ -21,6 +21,7 @@ type Timing struct {
 	RetryMax time.Duration // and at last, doubled every time
 	Refresh  time.Duration // until one that was heard is asked again
 	Quiet    time.Duration // in which a server that probes for itself is not asked for
+	Forget   time.Duration // until one is given up that no frame wants, in a VLAN that a frame came from
 }
 
 // DefaultTiming returns the timing of RFC 5227, and what goes with it.
@@ -29,7 +30,7 @@ func DefaultTiming() Timing {
 		ProbeWait: time.Second, ProbeMin: time.Second, ProbeMax: 2 * time.Second,
 		AnnounceWait: 2 * time.Second, AnnounceInterval: 2 * time.Second, DefendInterval: 10 * time.Second,
 		ReportAgain: 10 * time.Minute,
-		RetryMin:    time.Second, RetryMax: 5 * time.Minute, Refresh: time.Minute, Quiet: 10 * time.Second,
+		RetryMin:    time.Second, RetryMax: 5 * time.Minute, Refresh: time.Minute, Quiet: 10 * time.Second, Forget: 10 * time.Minute,
 	}
 }
 
