@@ -85,7 +85,9 @@ func (b *Box) Run(ctx context.Context) error {
 		b.tick(ctx)
 		return nil
 	})
-	return group.Wait()
+	err := group.Wait()
+	b.options.Engine.Finish()
+	return err
 }
 
 // tick lets time pass for connections and calls, and wakes the workers when

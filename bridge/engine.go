@@ -91,6 +91,10 @@ func (e *Engine) Tick(now track.Time) {
 	e.publish(e.tracker.Tick(now))
 }
 
+// Finish makes the last events happen that Tick would have come to, see
+// track.Tracker.Finish.
+func (e *Engine) Finish() { e.publish(e.tracker.Finish()) }
+
 // SetOptions makes the Engine work by o from now on, see
 // track.Tracker.SetOptions.
 func (e *Engine) SetOptions(o track.Options, now track.Time) error {

@@ -30,7 +30,7 @@ type reservation struct {
 }
 
 // nameKey is the key of an ID that c's end on the LAN assigned.
-func (c *connection) nameKey(id uint16) flow.Key {
+func (c *identity) nameKey(id uint16) flow.Key {
 	return callNameKey(c.key.Zone, c.key.Src, c.alias.addr, c.key.Dst, id)
 }
 
@@ -42,7 +42,7 @@ func callNameKey(zone wire.Zone, host, alias, peer wire.Addr, id uint16) flow.Ke
 }
 
 // idPool says between whom an ID is unique that c's end on the LAN assigns.
-func (c *connection) idPool() IDPool {
+func (c *identity) idPool() IDPool {
 	return IDPool{Zone: c.key.Zone, Alias: c.greAddr, Peer: c.key.Dst, Host: c.key.Src}
 }
 
@@ -87,7 +87,7 @@ func (l *Limits) idsPerHost() int { return 2*l.CallsPerHost + maxPending }
 
 // letGo gives a use of an ID's name back. It rests if the peer may have heard of
 // it.
-func (n *aliases) letGo(c *connection, id uint16, rests bool, now Time) {
+func (n *aliases) letGo(c *identity, id uint16, rests bool, now Time) {
 	key := c.nameKey(id)
 	hash := n.names.Hash(&key)
 	s := n.names.Lock(hash)
@@ -158,7 +158,7 @@ func (w *work) reserve(c *connection, id uint16, v pptp.View) (alias uint16) {
 // unreserve gives up a name that no call has taken over.
 func (w *work) unreserve(c *connection) {
 	if c.reserved.held {
-		w.t.nat.letGo(c, c.reserved.id, !c.reserved.unsaid, w.now)
+		w.t.nat.letGo(&c.identity, c.reserved.id, !c.reserved.unsaid, w.now)
 	}
 	c.reserved = reservation{}
 }

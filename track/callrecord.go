@@ -102,10 +102,20 @@ func (t *Tracker) link(c *connection, r ref, list callList) {
 	k.list, k.prev, k.next = list, 0, *head
 	if *head != 0 {
 		t.calls.at(*head).prev = r
+	} else {
+		c.oldest[list] = r
 	}
 	*head = r
-	if list == pending {
-		c.pending++
+	c.count(list, 1)
+}
+
+// count adds n, 1 or -1, to the number of calls in a list.
+func (c *connection) count(list callList, n int) {
+	switch list {
+	case pending:
+		c.pending += n
+	case expecting:
+		c.expecting += n
 	}
 }
 
@@ -113,15 +123,15 @@ func (t *Tracker) unlink(c *connection, r ref) {
 	k := t.calls.at(r)
 	if k.next != 0 {
 		t.calls.at(k.next).prev = k.prev
+	} else {
+		c.oldest[k.list] = k.prev
 	}
 	if k.prev != 0 {
 		t.calls.at(k.prev).next = k.next
 	} else {
 		c.lists[k.list] = k.next
 	}
-	if k.list == pending {
-		c.pending--
-	}
+	c.count(k.list, -1)
 }
 
 // move puts a call into another list of its connection.
@@ -144,15 +154,6 @@ func (t *Tracker) findPending(c *connection, p *party) (found ref) {
 	return found
 }
 
-// oldestPending returns the call of c that was asked for first and is not yet
-// agreed, or 0.
-func (t *Tracker) oldestPending(c *connection) (oldest ref) {
-	for r := c.lists[pending]; r != 0; r = t.calls.at(r).next {
-		oldest = r
-	}
-	return oldest
-}
-
 // findAgreed returns the agreed call of c that the party belongs to, or 0: the
 // key map leads from the ID that a party assigned to the call.
 func (t *Tracker) findAgreed(c *connection, p *party) ref {
@@ -162,7 +163,7 @@ func (t *Tracker) findAgreed(c *connection, p *party) ref {
 	}
 	key := c.greTo(p.side, id)
 	e, ok := t.entry(&key)
-	if !ok || !e.belongsTo(c) || t.calls.at(e.call).serial.Load() != e.serial || !p.is(t.calls.at(e.call)) {
+	if !ok || !e.belongsTo(c) || !t.lives(e.conn, e.numbered()) || !p.is(t.calls.at(e.call)) {
 		return 0
 	}
 	return e.call
@@ -170,7 +171,7 @@ func (t *Tracker) findAgreed(c *connection, p *party) ref {
 
 // greTo is the key of the GRE sent to the end on side, whose ID is this where it
 // comes in.
-func (c *connection) greTo(side Side, id uint16) flow.Key {
+func (c *identity) greTo(side Side, id uint16) flow.Key {
 	k := flow.Key{Kind: flow.GREKey, Side: side.Other(), Zone: c.key.Zone, Src: c.key.Src, Dst: c.key.Dst, DstID: id}
 	if side == LAN {
 		k.Src, k.Dst = c.key.Dst, c.greAddr

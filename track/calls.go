@@ -15,7 +15,7 @@ const maxPending = 64
 func (w *work) newCall(c *connection) ref {
 	limits := &w.settings.Limits
 	if c.pending >= maxPending || c.pending > 0 && c.calls >= limits.CallsPerConnection {
-		w.endCall(c, w.t.oldestPending(c), "evicted")
+		w.endCall(c, c.oldest[pending], "evicted")
 	}
 	perHost := limits.CallsPerHost
 	if c.phase < open {
@@ -25,16 +25,16 @@ func (w *work) newCall(c *connection) ref {
 	case c.calls >= limits.CallsPerConnection:
 		w.limit("calls_per_connection")
 		return 0
-	case c.phase < open && w.t.calls.used() >= limits.Calls/2:
+	case c.phase < open && w.t.callsUsed() >= limits.Calls/2:
 		w.limit("calls") // the rest is for those who have shown to be there
 		return 0
 	case !w.t.admitHosts(c, perHost):
 		w.limit("calls_per_host")
 		return 0
 	}
-	r := w.t.calls.get(limits.Calls)
+	r := w.callRecord()
 	if r == 0 {
-		w.t.releaseHosts(c)
+		w.t.releaseHosts(&c.identity, 1)
 		w.limit("calls")
 		return 0
 	}
@@ -55,12 +55,12 @@ func (w *work) connect(c *connection, r ref) bool {
 		return false
 	}
 	if !w.enterKey(c, r, pptp.PNS) || !w.enterKey(c, r, pptp.PAC) {
-		w.t.leaveKey(c, k, pptp.PNS)
+		w.t.leaveKey(&c.identity, k, pptp.PNS)
 		w.t.expectations.Add(-flow.Sides)
 		w.limit("calls")
 		return false
 	}
-	w.t.enterQuote(c, k)
+	w.t.enterQuote(&c.identity, k)
 	k.state, k.waits = pptp.CallConnected, w.now
 	w.t.move(c, r, expecting)
 	w.callEvent(EventCallConnected, c, k)
@@ -77,18 +77,11 @@ func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 	if old := w.t.findAgreed(c, &party{side: k.side(role), id: k.outerID(role), from: WAN}); old != 0 && old != r {
 		w.endCall(c, old, "replaced")
 	}
-	hash := w.t.keymap[key.Side].Hash(&key)
-	s := w.t.keymap[key.Side].Lock(hash)
-	defer s.Unlock()
-	e, found := s.Insert(hash, &key)
-	if e == nil {
-		return false
-	}
+	had, found, ok := w.t.setEntry(&key, newKeyEntry(c, r, k))
 	if found {
-		w.displaced = append(w.displaced, displaced{key: key, entry: *e})
+		w.displace(&key, &had)
 	}
-	*e = newKeyEntry(c, r, k)
-	return true
+	return ok
 }
 
 // displaced is a call of another connection whose key went to a new call.
@@ -97,18 +90,19 @@ type displaced struct {
 	entry keyEntry
 }
 
+// displace sets the entry of a call aside whose key went to a new call, so that
+// what it counted is there when the call ends, see settle.
+func (w *work) displace(key *flow.Key, had *keyEntry) {
+	aside := asideKey(key.Side, had.serial)
+	w.t.setEntry(&aside, *had)
+	w.displaced = append(w.displaced, displaced{key: *key, entry: *had})
+}
+
 // settle ends the calls that were displaced and the connections that are to be
 // evicted. The caller holds no lock.
 func (w *work) settle() {
 	for i := range w.displaced {
-		d := &w.displaced[i]
-		key := w.t.controlOf(&d.entry, &d.key)
-		hash := w.t.controls.Hash(&key)
-		lock := w.t.lock(hash)
-		if c := w.t.find(hash, &key); c != nil && w.t.calls.at(d.entry.call).serial.Load() == d.entry.serial {
-			w.end(c, d.entry.call, "replaced", w.displaced)
-		}
-		lock.Unlock()
+		w.settleDisplaced(&w.displaced[i])
 	}
 	w.displaced = w.displaced[:0]
 	for i := 0; i < len(w.evicted); i++ { // one may bring the next
@@ -126,67 +120,69 @@ func (w *work) refuse(c *connection, r ref, v pptp.View) {
 }
 
 func (w *work) refusedEvent(c *connection, k *call, result, cause uint16) {
-	snapshot := w.t.snapshot(c, k, nil)
+	snapshot := w.t.snapshot(&c.identity, k)
 	snapshot.State = CallEnded
 	w.events = append(w.events, Event{
 		Time: w.now, Kind: EventCallRefused, Call: &snapshot, Result: result, CauseCode: cause,
 	})
 }
 
-// endAll ends every call of c.
-func (w *work) endAll(c *connection, cause string) {
-	for list := range c.lists {
-		for c.lists[list] != 0 {
-			w.endCall(c, c.lists[list], cause)
-		}
+// settleDisplaced ends a call that was displaced, unless it has ended meanwhile.
+func (w *work) settleDisplaced(d *displaced) {
+	key := w.t.controlOf(&d.entry, &d.key)
+	hash := w.t.controls.Hash(&key)
+	lock := w.t.lock(hash)
+	defer lock.Unlock()
+	if c := w.t.find(hash, &key); c != nil && w.t.lives(d.entry.conn, d.entry.numbered()) {
+		w.endCall(c, d.entry.call, "replaced")
+		return
 	}
+	w.dropAside(d)
 }
 
 // endCall ends a call: none of its GRE passes any more.
-func (w *work) endCall(c *connection, r ref, cause string) { w.end(c, r, cause, nil) }
-
-func (w *work) end(c *connection, r ref, cause string, d []displaced) {
-	if k := w.t.calls.at(r); !k.undead() { // else that was said
-		snapshot := w.t.snapshot(c, k, d)
-		snapshot.State = CallEnded
-		w.events = append(w.events, Event{Time: w.now, Kind: EventCallEnded, Cause: cause, Call: &snapshot})
-	}
+func (w *work) endCall(c *connection, r ref, cause string) {
+	w.endedEvent(&c.identity, w.t.calls.at(r), cause, w.now)
 	w.forget(c, r)
 }
 
-// forget removes a call from every table.
+func (w *work) endedEvent(c *identity, k *call, cause string, at Time) {
+	if k.undead() {
+		return // that was said
+	}
+	snapshot := w.t.snapshot(c, k)
+	snapshot.State = CallEnded
+	w.events = append(w.events, Event{Time: at, Kind: EventCallEnded, Cause: cause, Call: &snapshot})
+}
+
+// forget removes a call from its connection and from every table.
 func (w *work) forget(c *connection, r ref) {
+	if w.t.calls.at(r).list == expecting {
+		w.t.expectations.Add(-flow.Sides)
+	}
+	w.t.releaseHosts(&c.identity, 1)
+	w.t.unlink(c, r)
+	c.calls--
+	c.callEnded = w.now
+	w.cleanUp(&c.identity, r)
+}
+
+// cleanUp removes a call, which is in no list of a connection, from the tables
+// that lead to it, and gives its record back.
+func (w *work) cleanUp(c *identity, r ref) {
 	k := w.t.calls.at(r)
 	if k.state.CarriesGRE() {
 		for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
 			w.t.leaveKey(c, k, role)
 		}
 		w.t.leaveQuote(c, k)
-		if k.list == expecting {
-			w.t.expectations.Add(-flow.Sides)
-		}
 	}
-	w.t.releaseHosts(c)
-	w.t.unlink(c, r)
 	if k.named {
 		id, _ := k.id(k.lanRole())
 		w.t.nat.letGo(c, id, true, w.now)
 	}
-	c.calls--
-	c.callEnded = w.now
 	k.serial.Store(0)
 	w.t.calls.put(r)
-}
-
-// leaveKey removes the call's GRE to the end with this role from the key map.
-func (t *Tracker) leaveKey(c *connection, k *call, role pptp.Role) {
-	key := c.greTo(k.side(role), k.outerID(role))
-	hash := t.keymap[key.Side].Hash(&key)
-	s := t.keymap[key.Side].Lock(hash)
-	defer s.Unlock()
-	if e := s.Find(hash, &key); e != nil && e.serial == k.serial.Load() {
-		s.Delete(hash, &key)
-	}
 }
 
 // greSeen notes that the first GRE packet of a direction of a call came in by
@@ -198,10 +194,10 @@ func (w *work) greSeen(key *flow.Key, e *keyEntry) {
 	lock := w.t.lock(hash)
 	defer lock.Unlock()
 	c := w.t.find(hash, &control)
-	k := w.t.calls.at(e.call)
-	if c == nil || k.serial.Load() != e.serial {
+	if c == nil || !w.t.lives(e.conn, e.numbered()) {
 		return // it ended meanwhile
 	}
+	k := w.t.calls.at(e.call)
 	k.seen[key.Side] = true
 	if k.list == expecting {
 		w.t.move(c, e.call, active)
@@ -226,7 +222,7 @@ func (t *Tracker) admitHosts(c *connection, limit int) bool {
 		return false
 	}
 	if !t.admitHost(c, WAN, limit) {
-		t.releaseHost(c, LAN)
+		t.releaseHost(&c.identity, LAN, 1)
 		return false
 	}
 	return true
@@ -248,18 +244,19 @@ func (t *Tracker) admitHost(c *connection, side Side, limit int) bool {
 	return true
 }
 
-func (t *Tracker) releaseHosts(c *connection) {
-	t.releaseHost(c, LAN)
-	t.releaseHost(c, WAN)
+// releaseHosts takes n calls back that admitHosts counted.
+func (t *Tracker) releaseHosts(c *identity, n int) {
+	t.releaseHost(c, LAN, n)
+	t.releaseHost(c, WAN, n)
 }
 
-func (t *Tracker) releaseHost(c *connection, side Side) {
+func (t *Tracker) releaseHost(c *identity, side Side, n int) {
 	key := hostKey(c.addr(side), c.key.Zone)
 	hash := t.hosts.Hash(&key)
 	s := t.hosts.Lock(hash)
 	defer s.Unlock()
 	if use := s.Find(hash, &key); use != nil {
-		if use.calls--; *use == (hostUse{}) {
+		if use.calls -= uint32(n); *use == (hostUse{}) {
 			s.Delete(hash, &key)
 		}
 	}

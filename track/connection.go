@@ -27,9 +27,8 @@ const (
 // connection is a control connection. It is guarded by the lock of its key's
 // hash (Tracker.lock), and so are its calls.
 type connection struct {
-	key      flow.Key
+	identity
 	hash     uint64
-	self     ref
 	serial   uint64
 	phase    phase
 	midway   bool // seen from its middle: what was agreed before is unknown
@@ -68,15 +67,26 @@ type connection struct {
 	joined    [flow.Sides]bool // heard of since it was restored
 	rejoining [flow.Sides]candidate
 
-	alias    endpoint  // the LAN's end as the WAN knows it
-	greAddr  wire.Addr // where GRE from the WAN goes to; zero if its call ID decides
-	named    bool      // the IDs of its calls are translated
 	reserved reservation
 	heads    [flow.Sides]headList // by the side that sends
 
-	calls   int // in all lists
-	pending int // in the list of pending ones
-	lists   [callLists]ref
+	calls     int            // in all lists
+	pending   int            // in the list of pending ones
+	expecting int            // in the list of expecting ones
+	lists     [callLists]ref // the newest call of each
+	oldest    [callLists]ref
+}
+
+// identity is whose connection it is, and by which names the WAN knows its end
+// on the LAN: what the keys of its calls' entries are made of. Calls that have
+// ended with their connection keep a copy of it until their records are cleaned
+// up (ending.go).
+type identity struct {
+	key     flow.Key
+	self    ref
+	named   bool      // the IDs of its calls are translated
+	alias   endpoint  // the LAN's end as the WAN knows it
+	greAddr wire.Addr // where GRE from the WAN goes to; zero if its call ID decides
 }
 
 // controlKey is the key of the control connection that a TCP segment coming in
@@ -102,7 +112,7 @@ func swapped(k flow.Key) flow.Key {
 }
 
 // addr returns the address of the connection's end on side.
-func (c *connection) addr(side Side) wire.Addr {
+func (c *identity) addr(side Side) wire.Addr {
 	if side == LAN {
 		return c.key.Src
 	}
@@ -189,7 +199,7 @@ func (w *work) create(hash uint64, k *flow.Key, seen endpoint, opener Side) *con
 		return nil
 	}
 	c := w.t.connections.at(r)
-	*c = connection{key: *k, hash: hash, self: r, serial: w.t.connectionSerial.Add(1), lastSeen: w.now}
+	*c = connection{identity: identity{key: *k, self: r}, hash: hash, serial: w.t.connectionSerial.Add(1), lastSeen: w.now}
 	if !w.t.nat.admitAlias(c, seen, opener) {
 		w.t.connections.put(r)
 		w.limit("nat.ports")

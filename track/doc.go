@@ -21,6 +21,7 @@
 //	hosts        (zone, address) -> number of calls and confirmed connections
 //	pairs        (zone, LAN address, WAN address) -> connection that adopts
 //	aliases      what the WAN knows the LAN's ends by, see Translation below
+//	endings      calls that ended with their connection, until they are cleaned up
 //
 // The key map is what GRE goes by. An agreed call has two entries, one per
 // direction, each stored as the packet looks on the side where it comes in,
@@ -82,6 +83,19 @@
 // What it reads may be half written, and is a guess: the look-up that decides
 // holds the lock and compares the key. Under the race detector Touch does
 // nothing.
+//
+// # How calls end
+//
+// A call ends by a message about it, or with its connection. A frame that ends a
+// connection with many calls costs no more than any other (ending.go): their
+// number is noted as ended, under which the key map's entries are not believed any
+// more, and their records are put aside as they are. Tick cleans them up, a share at
+// a time. So call-ended comes within a second: behind control-close if the
+// connection had more than a few calls, else before it. Its Time is that of the
+// ending, and what it counts is what passed until then.
+//
+// GRE's way asks for such calls only while there are some, which a Lane looks up
+// once a batch, and knows of those that it ended itself.
 //
 // # Translation
 //

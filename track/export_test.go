@@ -13,3 +13,10 @@ func (t *Tracker) TableSizes() (hosts, keys int) {
 
 // ControlKeys returns the number of keys that lead to connections.
 func (t *Tracker) ControlKeys() int { return t.controls.Len() + t.pairs.Len() }
+
+// EndTogether makes calls that end with their connection be cleaned up by Tick
+// however few they are. It is for a Tracker that nobody has used yet.
+func (t *Tracker) EndTogether() { t.endings = newEndings(&t.made, 0) }
+
+// Endings returns how many calls have ended whose records are not cleaned up.
+func (t *Tracker) Endings() int { return t.endings.count() }

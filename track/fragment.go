@@ -166,7 +166,7 @@ func (l *Lane) greFragment(f *Frame, d *datagram) {
 	hash := l.keymap.Hash(&d.gre)
 	s := l.keymap.Lock(hash)
 	defer s.Unlock()
-	if e := s.Find(hash, &d.gre); e != nil && e.serial == d.call {
+	if e := s.Find(hash, &d.gre); e != nil && e.serial == d.call && !l.t.endings.has(e.conn, e.serial) {
 		e.bytes += uint64(f.Packet.IPLength)
 		if e.translates {
 			l.translateGRE(f, e)

@@ -2,6 +2,7 @@ package track
 
 import (
 	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/wire"
 )
 
@@ -90,8 +91,56 @@ func (t *Tracker) entry(key *flow.Key) (keyEntry, bool) {
 	hash := t.keymap[key.Side].Hash(key)
 	s := t.keymap[key.Side].Lock(hash)
 	defer s.Unlock()
-	if e := s.Find(hash, key); e != nil {
+	if e := s.Find(hash, key); e != nil && !t.endings.has(e.conn, e.serial) {
 		return *e, true
 	}
 	return keyEntry{}, false
+}
+
+// lives reports whether a call of the connection in a place has not ended. The
+// caller holds the connection's lock. Of a call that ended with others the number
+// goes before endings knows nothing of it any more: so it is looked at last.
+func (t *Tracker) lives(conn ref, n numbered) bool {
+	return !t.endings.has(conn, n.serial) && t.calls.at(n.ref).serial.Load() == n.serial
+}
+
+func (e *keyEntry) numbered() numbered { return numbered{e.call, e.serial} }
+
+// setEntry sets the key map's entry for a key and returns the one that was
+// there. It reports false if the key map is full.
+func (t *Tracker) setEntry(key *flow.Key, to keyEntry) (had keyEntry, found, ok bool) {
+	hash := t.keymap[key.Side].Hash(key)
+	s := t.keymap[key.Side].Lock(hash)
+	defer s.Unlock()
+	e, found := s.Insert(hash, key)
+	if e == nil {
+		return keyEntry{}, false, false
+	}
+	had, *e = *e, to
+	return had, found, true
+}
+
+// asideKey is the key of a call's GRE that comes in by side once another call
+// has its own: no packet has it. A call's direction has one entry, under either,
+// so that there is room.
+func asideKey(side Side, serial uint64) flow.Key {
+	return flow.Key{Kind: flow.AsideKey, Side: side, Src: wire.Addr{Lo: serial}}
+}
+
+// leaveKey removes the call's GRE to the end with this role from the key map.
+func (t *Tracker) leaveKey(c *identity, k *call, role pptp.Role) {
+	key := c.greTo(k.side(role), k.outerID(role))
+	aside := asideKey(key.Side, k.serial.Load())
+	if !t.deleteEntry(&key, k.serial.Load()) {
+		t.deleteEntry(&aside, k.serial.Load())
+	}
+}
+
+// deleteEntry removes the key map's entry for a key if it is that of a call.
+func (t *Tracker) deleteEntry(key *flow.Key, serial uint64) bool {
+	hash := t.keymap[key.Side].Hash(key)
+	s := t.keymap[key.Side].Lock(hash)
+	defer s.Unlock()
+	e := s.Find(hash, key)
+	return e != nil && e.serial == serial && s.Delete(hash, key)
 }

@@ -64,6 +64,7 @@ func (l *Lane) Flush(now Time) []*Frame {
 func (l *Lane) begin(now Time) {
 	l.now = max(l.now, now)
 	l.settings = l.t.settings.Load()
+	l.ending = l.t.endings.count() != 0
 	clear(l.decided)
 	l.decided = l.decided[:0]
 	l.fragments.pen.recycle(l.t)
@@ -185,7 +186,7 @@ func (l *Lane) gre(f *Frame) {
 	p := &f.Packet
 	l.shard = l.keymap.Relock(l.shard, f.hash)
 	e := l.shard.FindAt(f.slot, f.hash, &f.key)
-	if e == nil {
+	if e == nil || l.ending && l.t.endings.has(e.conn, e.serial) {
 		l.unknownGRE(f)
 		return
 	}

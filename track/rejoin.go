@@ -243,37 +243,36 @@ const rejoinTime = 3 * time.Minute
 
 // visitRestored ends what was restored and does not show that it lives: the
 // calls of a stale connection without GRE, and at last the connection; and those
-// of one that missed messages which had no GRE since. It reports whether c is
-// gone.
-func (s *sweeper) visitRestored(c *connection) (gone bool) {
-	since := s.now.Sub(c.restored)
-	patience, quiet := s.settings.Timeouts.GREUnreplied, since+1
-	if c.stale() {
-		patience, quiet = rejoinTime, rejoinTime
-	} else if !c.doubtful {
-		return false
-	}
-	if since < patience {
-		return false
-	}
-	for list := range c.lists {
-		for r := c.lists[list]; r != 0; {
-			k := s.t.calls.at(r)
-			next := k.next
-			if k.started <= c.restored && s.idle(c, k) >= quiet {
-				s.endCall(c, r, "timeout")
-			}
-			r = next
+// of one that missed messages which had no GRE since.
+func (s *sweeper) visitRestored(key *flow.Key, serial uint64) {
+	s.some = s.t.eachOf(key, serial, s.some, func(c *connection, r ref) {
+		k := s.t.calls.at(r)
+		if quiet, over := s.patience(c); over && k.started <= c.restored && s.idle(c, k) >= quiet {
+			s.endCall(c, r, "timeout")
 		}
+	})
+	s.t.with(key, serial, func(c *connection) {
+		if _, over := s.patience(c); !over {
+			return
+		}
+		if !c.stale() {
+			c.restored, c.doubtful = 0, false
+		} else if c.calls == 0 {
+			s.closeControl(c, "timeout")
+			s.remove(c)
+		}
+	})
+}
+
+// patience reports whether a restored connection has had time enough to show that
+// it lives, and how long its calls may then have had no GRE.
+func (s *sweeper) patience(c *connection) (quiet time.Duration, over bool) {
+	since := s.now.Sub(c.restored)
+	switch {
+	case c.restored == 0:
+		return 0, false
+	case c.stale():
+		return rejoinTime, since >= rejoinTime
 	}
-	if !c.stale() {
-		c.restored, c.doubtful = 0, false
-		return false
-	}
-	if c.calls > 0 {
-		return false
-	}
-	s.closeControl(c, "timeout")
-	s.remove(c)
-	return true
+	return since + 1, c.doubtful && since >= s.settings.Timeouts.GREUnreplied
 }

@@ -29,6 +29,7 @@ func (t *Tracker) Restore(s *Saved, now Time, elapsed time.Duration) (Restored, 
 	for serial := t.serial.Load(); serial < last && !t.serial.CompareAndSwap(serial, last); {
 		serial = t.serial.Load()
 	}
+	r.cleanAll()
 	r.known = make(map[uint64]struct{}, len(s.Calls))
 	calls := s.Calls
 	for i := range s.Connections {
@@ -85,7 +86,7 @@ func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
 	}
 	c := r.t.connections.at(at)
 	*c = connection{
-		key: key, hash: hash, self: at, serial: r.t.connectionSerial.Add(1), phase: open, restored: r.now,
+		identity: identity{key: key, self: at}, hash: hash, serial: r.t.connectionSerial.Add(1), phase: open, restored: r.now,
 		midway: s.Midway, doubtful: s.Doubtful, adopted: s.Adopted, opener: s.Opener, client: s.Client, requester: s.Requester, session: s.Session, lastSeen: r.time(s.LastSeen),
 	}
 	if !r.t.nat.readmit(c, endpoint{s.AliasAddr, s.AliasPort}, s.LANMAC) {
@@ -144,7 +145,7 @@ func (s *SavedEnd) restore(c *connection, side Side, t *Tracker) {
 
 // call restores a call of c and reports whether it could.
 func (r *restorer) call(c *connection, s *SavedCall) bool {
-	if _, twice := r.known[s.Serial]; twice || !s.sane() || s.Serial > min(r.saved.Serial, maxSerial) {
+	if _, twice := r.known[s.Serial]; twice || !s.sane() || s.Serial > min(r.saved.Serial, maxSerial) || r.t.endings.has(c.self, s.Serial) {
 		return false
 	}
 	if !s.State.CarriesGRE() && c.pending >= maxPending {
@@ -159,9 +160,9 @@ func (r *restorer) call(c *connection, s *SavedCall) bool {
 		r.limit("calls_per_host")
 		return false
 	}
-	at := r.t.calls.get(limits.Calls)
+	at := r.callRecord()
 	if at == 0 {
-		r.t.releaseHosts(c)
+		r.t.releaseHosts(&c.identity, 1)
 		r.limit("calls")
 		return false
 	}
@@ -175,7 +176,7 @@ func (r *restorer) call(c *connection, s *SavedCall) bool {
 		r.unclaimName(c, k)
 		k.serial.Store(0)
 		r.t.calls.put(at)
-		r.t.releaseHosts(c)
+		r.t.releaseHosts(&c.identity, 1)
 		return false
 	}
 	c.calls++
@@ -199,7 +200,7 @@ func (r *restorer) claimName(c *connection, k *call) bool {
 
 func (r *restorer) unclaimName(c *connection, k *call) {
 	if id, _ := k.id(k.lanRole()); k.named {
-		r.t.nat.letGo(c, id, true, r.now)
+		r.t.nat.letGo(&c.identity, id, true, r.now)
 		k.named = false
 	}
 }
@@ -237,15 +238,15 @@ func (r *restorer) admitGRE(c *connection, at ref, s *SavedCall) bool {
 		return false
 	}
 	if list != pending && !(r.direction(c, at, LAN, &s.GRE[LAN]) && r.direction(c, at, WAN, &s.GRE[WAN])) {
-		r.t.leaveKey(c, k, pptp.PNS)
-		r.t.leaveKey(c, k, pptp.PAC)
+		r.t.leaveKey(&c.identity, k, pptp.PNS)
+		r.t.leaveKey(&c.identity, k, pptp.PAC)
 		if list == expecting {
 			r.t.expectations.Add(-flow.Sides)
 		}
 		return false
 	}
 	if list != pending {
-		r.t.enterQuote(c, k)
+		r.t.enterQuote(&c.identity, k)
 	}
 	r.t.link(c, at, list)
 	return true

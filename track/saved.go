@@ -154,7 +154,7 @@ func (t *Tracker) savedCall(c *connection, k *call) SavedCall {
 		return out
 	}
 	for side := range out.GRE {
-		e := t.traffic(c, k, Side(side), nil)
+		e := t.traffic(&c.identity, k, Side(side))
 		q := &e.sequence
 		out.GRE[side] = SavedGRE{
 			Packets: e.packets, Bytes: e.bytes, Last: e.last, Seen: q.seen, Top: q.top, Ack: q.ack,

@@ -241,9 +241,8 @@ func (w *work) restart(c *connection, opener Side) {
 	w.closeControl(c, "replaced")
 	w.forgetNames(c)
 	*c = connection{
-		key: c.key, hash: c.hash, self: c.self, serial: w.t.connectionSerial.Add(1), lastSeen: w.now,
+		identity: c.identity, hash: c.hash, serial: w.t.connectionSerial.Add(1), lastSeen: w.now,
 		opener: opener, client: clientSide(&c.key, opener),
-		alias: c.alias, greAddr: c.greAddr, named: c.named,
 	}
 	w.evict(w.t.unconfirmed.push(c))
 }

@@ -21,7 +21,7 @@ func (t *Tracker) Usage() map[string]Use {
 	limits := t.settings.Load().Limits
 	usage := map[string]Use{
 		"connections":  {t.connections.used(), limits.Connections},
-		"calls":        {t.calls.used(), limits.Calls},
+		"calls":        {t.callsUsed(), limits.Calls},
 		"expectations": {int(t.expectations.Load()), limits.Expectations},
 		"fragments":    {t.fragmentsUsed(), limits.Fragments},
 		"hold_bytes":   {int(t.heldBytes.Load()) + t.buffers.Used()*stream.BufferMemory, limits.HoldBytes},
@@ -38,7 +38,7 @@ func (t *Tracker) Usage() map[string]Use {
 // Calls returns the calls that have not ended, by number.
 func (t *Tracker) Calls() []Call {
 	var out []Call
-	t.eachCall(func(c *connection, r ref) { out = append(out, t.snapshot(c, t.calls.at(r), nil)) })
+	t.eachCall(func(c *connection, r ref) { out = append(out, t.snapshot(&c.identity, t.calls.at(r))) })
 	slices.SortFunc(out, func(a, b Call) int { return int(int64(a.ID - b.ID)) })
 	return out
 }
@@ -70,17 +70,51 @@ func (s *settings) expectation(c *connection, k *call, from Side) Expectation {
 
 // eachCall visits every call under its connection's lock.
 func (t *Tracker) eachCall(visit func(c *connection, r ref)) {
+	var some []numbered
 	for _, key := range t.controlKeys() {
-		hash := t.controls.Hash(&key)
-		lock := t.lock(hash)
-		if c := t.find(hash, &key); c != nil {
-			for _, head := range c.lists {
-				for r := head; r != 0; r = t.calls.at(r).next {
-					visit(c, r)
-				}
+		some = t.eachOf(&key, 0, some, visit)
+	}
+}
+
+// numbered names a call for longer than it may live.
+type numbered struct {
+	ref    ref
+	serial uint64
+}
+
+// eachOf visits every call of a connection under its lock, a few at a time: a
+// worker may wait for it. The connection may have any serial if that is 0. some is
+// room to work in, which is returned.
+func (t *Tracker) eachOf(key *flow.Key, serial uint64, some []numbered, visit func(c *connection, r ref)) []numbered {
+	some = some[:0]
+	t.with(key, serial, func(c *connection) {
+		serial = c.serial
+		for _, head := range c.lists {
+			for r := head; r != 0; r = t.calls.at(r).next {
+				some = append(some, numbered{r, t.calls.at(r).serial.Load()})
 			}
 		}
-		lock.Unlock()
+	})
+	for few := range slices.Chunk(some, visitedAtOnce) {
+		t.with(key, serial, func(c *connection) {
+			for _, n := range few {
+				if t.lives(c.self, n) {
+					visit(c, n.ref)
+				}
+			}
+		})
+	}
+	return some
+}
+
+// with calls do for the connection with a key, if it is there and has the serial,
+// or that is 0, under its lock.
+func (t *Tracker) with(key *flow.Key, serial uint64, do func(c *connection)) {
+	hash := t.controls.Hash(key)
+	lock := t.lock(hash)
+	defer lock.Unlock()
+	if c := t.find(hash, key); c != nil && (serial == 0 || c.serial == serial) {
+		do(c)
 	}
 }
 
@@ -95,9 +129,9 @@ func (t *Tracker) controlKeys() []flow.Key {
 	return keys
 }
 
-// snapshot returns what there is to say about a call. Directions of it that the
-// key map has no more are in gone. The caller holds c's lock.
-func (t *Tracker) snapshot(c *connection, k *call, gone []displaced) Call {
+// snapshot returns what there is to say about a call. The caller holds the lock
+// that guards it.
+func (t *Tracker) snapshot(c *identity, k *call) Call {
 	out := Call{
 		ID: k.serial.Load(), Zone: c.key.Zone, State: k.shown(), Kind: k.kind.String(), Adopted: k.adopted,
 		PNS: c.party(k, pptp.PNS), PAC: c.party(k, pptp.PAC),
@@ -106,7 +140,7 @@ func (t *Tracker) snapshot(c *connection, k *call, gone []displaced) Call {
 	last := k.control
 	if k.state.CarriesGRE() {
 		for _, from := range [...]Side{LAN, WAN} {
-			e := t.traffic(c, k, from, gone)
+			e := t.traffic(c, k, from)
 			last = max(last, e.last)
 			out.add(from, &e)
 		}
@@ -129,22 +163,19 @@ func (out *Call) add(from Side, e *keyEntry) {
 }
 
 // traffic returns the key map's entry for the call's GRE that comes in by
-// from, or the one that is gone.
-func (t *Tracker) traffic(c *connection, k *call, from Side, gone []displaced) keyEntry {
+// from, under its key or set aside.
+func (t *Tracker) traffic(c *identity, k *call, from Side) keyEntry {
 	role := pptp.PNS
 	if k.pns == from {
 		role = pptp.PAC
 	}
 	key := c.greTo(from.Other(), k.outerID(role))
-	for i := range gone {
-		if d := &gone[i]; d.key == key && d.entry.serial == k.serial.Load() {
-			return d.entry
-		}
-	}
-	if e, ok := t.entry(&key); ok && e.serial == k.serial.Load() {
+	if e, _ := get(t.keymap[from], &key); e.serial == k.serial.Load() {
 		return e
 	}
-	return keyEntry{}
+	key = asideKey(from, k.serial.Load())
+	e, _ := get(t.keymap[from], &key)
+	return e
 }
 
 // shown is the call's state in the words of the commands.
@@ -162,19 +193,19 @@ func (k *call) shown() CallState {
 
 // aliasOf is what the WAN sees of the call's end on the LAN; nil if it is not
 // translated.
-func (c *connection) aliasOf(k *call) *Alias {
+func (c *identity) aliasOf(k *call) *Alias {
 	if !c.named {
 		return nil
 	}
 	return &Alias{Addr: c.alias.addr.Netip(), CallID: k.alias}
 }
 
-func (c *connection) party(k *call, role pptp.Role) Party {
+func (c *identity) party(k *call, role pptp.Role) Party {
 	id, _ := k.id(role)
 	return Party{Addr: c.addr(k.side(role)).Netip(), Side: k.side(role), CallID: id}
 }
 
-func (c *connection) control() Control {
+func (c *identity) control() Control {
 	return Control{
 		LANAddr: c.key.Src.Netip(), LANPort: c.key.SrcID,
 		WANAddr: c.key.Dst.Netip(), WANPort: c.key.DstID,

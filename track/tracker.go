@@ -27,6 +27,7 @@ type Tracker struct {
 	unconfirmed *ageing
 	closed      *ageing
 	others      *otherFlows // with port 1723 at one end, but no control connections
+	endings     *endings    // calls that ended with their connection
 	buffers     *stream.Pool
 	nat         *aliases // nil if nothing is translated
 
@@ -70,6 +71,7 @@ func New(o Options) *Tracker {
 		controls:    flow.NewTable[ref](3*o.Limits.Connections, o.Seed),
 		connections: newSlab[connection](o.Limits.Connections),
 		calls:       newSlab[call](o.Limits.Calls),
+		endings:     newEndings(&o.Limits, endedAtOnce),
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
@@ -109,6 +111,7 @@ type work struct {
 	anomalies [NumAnomalies]atomic.Uint64
 	limited   map[string]Time // when a limit was last reported
 	promised  int             // heads set aside for the segment that is read
+	ending    bool            // the key map may have entries of calls that have ended
 }
 
 // Events returns what happened since the last call. The slice is valid until
@@ -140,6 +143,6 @@ func (w *work) controlEvent(kind EventKind, c *connection, cause string) {
 }
 
 func (w *work) callEvent(kind EventKind, c *connection, k *call) {
-	snapshot := w.t.snapshot(c, k, nil)
+	snapshot := w.t.snapshot(&c.identity, k)
 	w.events = append(w.events, Event{Time: w.now, Kind: kind, Call: &snapshot})
 }

@@ -11,7 +11,7 @@ import (
 // sender had sent, who could not know it for his own otherwise.
 
 // quoteKey is the key of a call's GRE towards the WAN, as it looks there.
-func (c *connection) quoteKey(k *call) flow.Key {
+func (c *identity) quoteKey(k *call) flow.Key {
 	role := pptp.PAC
 	if k.pns == WAN {
 		role = pptp.PNS
@@ -25,15 +25,16 @@ func (c *connection) quoteKey(k *call) flow.Key {
 type quoted struct {
 	call    uint64 // its number; 0 of a connection's own segments
 	own     endpoint
+	conn    ref // the call's connection
 	wanPort uint16
 }
 
-func (c *connection) quoted(k *call) quoted {
-	return quoted{k.serial.Load(), endpoint{c.key.Src, c.key.SrcID}, c.key.DstID}
+func (c *identity) quoted(k *call) quoted {
+	return quoted{k.serial.Load(), endpoint{c.key.Src, c.key.SrcID}, c.self, c.key.DstID}
 }
 
 // enterQuote makes the call be found by its GRE towards the WAN.
-func (t *Tracker) enterQuote(c *connection, k *call) {
+func (t *Tracker) enterQuote(c *identity, k *call) {
 	if !c.translated() {
 		return
 	}
@@ -47,7 +48,7 @@ func (t *Tracker) enterQuote(c *connection, k *call) {
 }
 
 // leaveQuote takes back what enterQuote entered.
-func (t *Tracker) leaveQuote(c *connection, k *call) {
+func (t *Tracker) leaveQuote(c *identity, k *call) {
 	if !c.translated() {
 		return
 	}
@@ -138,7 +139,8 @@ func (l *Lane) quoteFromWAN(f *Frame, q *wire.QuotedPacket) {
 func (l *Lane) quotedSender(f *Frame, q *wire.QuotedPacket) (from quoted, ok bool) {
 	key := flow.Key{Kind: flow.QuoteKey, Zone: f.Packet.Zone, Src: q.Src, Dst: q.Dst, DstID: q.CallID}
 	if q.Proto == wire.ProtocolGRE {
-		return get(l.t.nat.quotes, &key)
+		from, ok = get(l.t.nat.quotes, &key)
+		return from, ok && !l.t.endings.has(from.conn, from.call)
 	}
 	key.Kind, key.SrcID, key.DstID = flow.AliasKey, q.SrcPort, q.DstPort
 	from.wanPort = q.DstPort

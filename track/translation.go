@@ -214,7 +214,7 @@ func drop[V any](t *flow.Table[V], k *flow.Key) {
 
 // translated reports whether the WAN knows c's end on the LAN by another address
 // or port.
-func (c *connection) translated() bool { return c.alias != endpoint{c.key.Src, c.key.SrcID} }
+func (c *identity) translated() bool { return c.alias != endpoint{c.key.Src, c.key.SrcID} }
 
 // admitAlias gives a new connection the alias with which it came from the WAN,
 // or one that is free. It reports false if there is none.

@@ -258,6 +258,7 @@ func (p *player) finish() error {
 	for side, lane := range p.lanes {
 		p.settle(track.Side(side), lane.Flush(p.now))
 	}
+	p.engine.Finish()
 	if len(p.waiting) > 0 {
 		p.fail(fmt.Errorf("internal error: frame %d got no verdict", p.waiting[0].outcome.Frame))
 	}

@@ -36,3 +36,30 @@ func TestReplayRefusedCall(t *testing.T) {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
 }
+
+// TestReplayEndsTogether: the summary has all calls of a connection whose end is
+// the capture's last frame, as ended.
+func TestReplayEndsTogether(t *testing.T) {
+	const calls = 20
+	var frames [][]byte
+	w := tracktest.New(t)
+	w.Tap = func(r tracktest.Result) { frames = append(frames, r.Data) }
+	c := w.Dial(w.Client, w.Server)
+	for id := range uint16(calls) {
+		c.OutCall(id, id)
+	}
+	c.Reset(w.Client)
+	got := grewire(t, "replay", "-json", captureEvery(t, time.Millisecond, "together.pcap", frames...))
+	if got.code != exitOK {
+		t.Fatal(got.errors)
+	}
+	_, sum := parseReplay(t, got.out)
+	for _, k := range sum.Calls {
+		if k.State.String() != "ended" {
+			t.Errorf("call %d is %s", k.ID, k.State)
+		}
+	}
+	if len(sum.Calls) != calls {
+		t.Errorf("the summary has %d calls, want %d", len(sum.Calls), calls)
+	}
+}

@@ -39,6 +39,9 @@ const (
 	// QuoteKey is GRE towards the WAN as it looks there: Src is the alias of
 	// the LAN's end, DstID the call ID in the header.
 	QuoteKey
+	// AsideKey names a direction of a call whose GREKey another call has got, by
+	// the call's number, Src.Lo, and the side where its packets come in.
+	AsideKey
 )
 
 // Key is the identity of something in a table. It holds no pointers and no
