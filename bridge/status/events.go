@@ -13,13 +13,12 @@ import (
 // events streams events until the client leaves, the box stops, or the client
 // takes nothing for too long.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients read events already", maxStreams))
+	user := asker(r.Context())
+	if !s.streams.take(user) {
+		refuse(w, http.StatusServiceUnavailable, fmt.Sprintf("%d clients read events already, or %d of this user", streams.all, streams.each))
 		return
 	}
+	defer s.streams.give(user)
 	events, cancel := s.options.Source.Subscribe()
 	defer cancel()
 	if err := s.stream(w, r, events); err != nil && r.Context().Err() == nil {

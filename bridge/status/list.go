@@ -15,7 +15,7 @@ import (
 var errNoTurn = errors.New("too many clients read lists at the moment; try again")
 
 // list answers with a list. A full one takes megabytes, so that few are in
-// memory at a time: one is made at a time, maxLists are being sent, others
+// memory at a time: one is made at a time, a few are being sent, others
 // wait for their turn. It is encoded an element at a time, so that its JSON is
 // never in memory as a whole.
 func list[T any](s *Server, snapshot func() []T) http.HandlerFunc {
@@ -28,26 +28,19 @@ func list[T any](s *Server, snapshot func() []T) http.HandlerFunc {
 			refuse(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
-		defer func() { <-s.lists }()
+		defer s.lists.give(asker(r.Context()))
 		w.Header().Set("Content-Type", "application/json")
 		// An error means that the client has left, or takes nothing: nobody is
 		// there to be told.
-		_ = writeList(&patientWriter{w, http.NewResponseController(w), s.patience}, snapshotOf(s, snapshot))
+		_ = writeList(&patientWriter{w, http.NewResponseController(w), s.patience, time.Now().Add(s.whole)}, snapshotOf(s, snapshot))
 	}
 }
 
-// takeTurn waits for a token of s.lists.
+// takeTurn waits for a place of s.lists.
 func (s *Server) takeTurn(ctx context.Context) error {
-	over := time.NewTimer(s.turn)
-	defer over.Stop()
-	select {
-	case s.lists <- struct{}{}:
-		return nil
-	case <-over.C:
-		return errNoTurn
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.turn, errNoTurn)
+	defer cancel()
+	return s.lists.wait(ctx, asker(ctx))
 }
 
 func snapshotOf[T any](s *Server, snapshot func() []T) []T {
@@ -81,17 +74,22 @@ func writeList[T any](to io.Writer, rows []T) error {
 	return out.Flush()
 }
 
-// patientWriter gives the reader some time for every write, instead of some
-// for all of the reply.
+// patientWriter gives the reader some time for every write, and more for all of
+// the reply.
 type patientWriter struct {
 	http.ResponseWriter
 	control  *http.ResponseController
 	patience time.Duration
+	end      time.Time
 }
 
 // Write implements io.Writer.
 func (p *patientWriter) Write(b []byte) (int, error) {
-	if err := p.control.SetWriteDeadline(time.Now().Add(p.patience)); err != nil {
+	deadline := time.Now().Add(p.patience)
+	if p.end.Before(deadline) {
+		deadline = p.end
+	}
+	if err := p.control.SetWriteDeadline(deadline); err != nil {
 		return 0, err
 	}
 	return p.ResponseWriter.Write(b)

@@ -25,7 +25,7 @@ type longSource struct {
 }
 
 func newLongSource(t *testing.T) *longSource {
-	return &longSource{fakeSource: newFakeSource(), t: t, asked: make(chan struct{}, 10*maxConnections), length: 4000}
+	return &longSource{fakeSource: newFakeSource(), t: t, asked: make(chan struct{}, 10*connections.all), length: 4000}
 }
 
 func (s *longSource) Calls() []track.Call {
@@ -64,7 +64,7 @@ func TestManyLists(t *testing.T) {
 	source.length = 500
 	socket, _ := running(t, source)
 	var group sync.WaitGroup
-	for range maxConnections {
+	for range connections.all {
 		group.Go(func() {
 			var calls []struct{ ID int }
 			err := (&Client{Socket: socket}).Get(within(t), "/calls", &calls)
@@ -74,15 +74,15 @@ func TestManyLists(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := len(source.asked); n != maxConnections {
-		t.Errorf("%d lists were made, want %d", n, maxConnections)
+	if n := len(source.asked); n != connections.all {
+		t.Errorf("%d lists were made, want %d", n, connections.all)
 	}
 }
 
 // stall asks for lists and takes none, with as many clients as may be sent one.
 func stall(t *testing.T, socket string, source *longSource) {
 	t.Helper()
-	for range maxLists {
+	for range lists.all {
 		fmt.Fprintf(dial(t, socket), "GET /calls HTTP/1.1\r\nHost: x\r\n\r\n")
 		arrives(t, source.asked, "the making of a list")
 	}
@@ -127,11 +127,11 @@ func TestListClientsLeave(t *testing.T) {
 	socket, _ := running(t, source, func(s *Server) {
 		server = s
 		s.turn = time.Hour
-		for range maxLists {
-			s.lists <- struct{}{}
+		for range lists.all {
+			s.lists.take(0)
 		}
 	})
-	for range maxConnections {
+	for range connections.all {
 		conn := dial(t, socket)
 		fmt.Fprintf(conn, "GET /calls HTTP/1.1\r\nHost: x\r\n\r\n")
 		conn.Close()
@@ -139,8 +139,8 @@ func TestListClientsLeave(t *testing.T) {
 	if err := (&Client{Socket: socket}).Get(within(t), "/version", new(any)); err != nil {
 		t.Error(err)
 	}
-	for range maxLists {
-		<-server.lists
+	for range lists.all {
+		server.lists.give(0)
 	}
 	if n := len(source.asked); n != 0 {
 		t.Errorf("%d lists made for nobody", n)

@@ -17,17 +17,21 @@ import (
 	"github.com/grewire/grewire/track"
 )
 
-// Limits of the socket. Its users are trusted, but none of them may take the
-// box's memory or files by mistake.
+// Limits of the socket. Its users may ask, but none of them may take the box's
+// memory or files, or keep root from asking.
+var (
+	connections = share{all: 64, others: 48, each: 16}
+	streams     = share{all: 32, others: 24, each: 8} // of connections, readers of events
+	lists       = share{all: 4, others: 3, each: 2}   // of connections, being sent a list, which is in memory meanwhile
+)
+
 const (
-	maxConnections = 64
-	maxStreams     = 32 // of them, readers of events
-	maxLists       = 4  // of them, being sent a list, which is in memory meanwhile
-	maxHeader      = 8 << 10
+	maxHeader = 8 << 10
 
 	requestTimeout = 10 * time.Second
 	replyTimeout   = 30 * time.Second
 	readerTimeout  = 10 * time.Second // with a reader of events or of a list that takes nothing
+	wholeTimeout   = time.Minute      // with a reader of a list that takes little at a time
 	stopTimeout    = 2 * time.Second
 	// listTimeout is how long a request for a list waits for its turn: longer
 	// than a client that takes nothing can hold up others (readerTimeout), and
@@ -62,11 +66,12 @@ type Server struct {
 	options  Options
 	listener net.Listener
 	http     *http.Server
-	streams  chan struct{} // a token for each reader of events
-	lists    chan struct{} // a token for each list that is being sent
+	streams  *places       // of readers of events
+	lists    *places       // of lists that are being sent
 	building sync.Mutex    // held while a list is made
 	patience time.Duration // with a reader that takes nothing
-	turn     time.Duration // how long a list waits for its token
+	whole    time.Duration // with a reader of a list, until it has all of it
+	turn     time.Duration // how long a list waits for its place
 }
 
 // Listen makes the socket: its directory if that is missing, mode 0660, in
@@ -82,8 +87,8 @@ func Listen(o Options) (*Server, error) {
 
 func newServer(o Options, listener net.Listener) *Server {
 	s := &Server{
-		options: o, listener: newLimited(listener, maxConnections), patience: readerTimeout, turn: listTimeout,
-		streams: make(chan struct{}, maxStreams), lists: make(chan struct{}, maxLists),
+		options: o, listener: newLimited(listener, connections), patience: readerTimeout, whole: wholeTimeout, turn: listTimeout,
+		streams: newPlaces(streams), lists: newPlaces(lists),
 	}
 	s.http = &http.Server{
 		Handler:        s.handler(),
@@ -91,6 +96,7 @@ func newServer(o Options, listener net.Listener) *Server {
 		WriteTimeout:   replyTimeout,
 		IdleTimeout:    requestTimeout,
 		MaxHeaderBytes: maxHeader,
+		ConnContext:    withUser,
 		ErrorLog:       slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 	}
 	return s

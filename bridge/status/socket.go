@@ -28,8 +28,8 @@ const (
 	dialTimeout = time.Second
 )
 
-// listen makes the socket. Whoever else starts on the same path meanwhile
-// waits for the lock on the directory, and then finds a socket that answers.
+// listen makes the socket. Another box that starts on the same path meanwhile
+// finds the lock beside it taken, and later a socket that answers.
 func listen(path string) (*net.UnixListener, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("control socket %s: the path is %d bytes long, a Unix socket's has at most %d: choose a shorter status.socket", path, len(path), maxPath)
@@ -38,7 +38,7 @@ func listen(path string) (*net.UnixListener, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("control socket %s: cannot make its directory: %w", path, advise(dir, err))
 	}
-	unlock, err := lock(dir)
+	unlock, err := lock(path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", path, advise(dir, err))
 	}
@@ -61,17 +61,42 @@ func advise(dir string, err error) error {
 	return fmt.Errorf("%w: create %s for this user (so that it may write there), or set status.socket to another path", err, dir)
 }
 
-// lock takes an advisory lock on a directory.
-func lock(dir string) (unlock func(), err error) {
-	file, err := os.Open(dir)
+// lock locks a socket's path against others who start, by a file beside it that
+// nobody else may open: whoever can open a file can lock it, and hold the lock.
+func lock(path string) (unlock func(), err error) {
+	name := path + ".lock"
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err = ours(file); err == nil {
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("another grewire is starting there: %w", err)
+		}
+	}
+	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("another grewire is starting in %s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return func() { file.Close() }, nil
+}
+
+// ours returns an error if others may have the file open.
+func ours(file *os.File) error {
+	var info unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &info); err != nil {
+		return err
+	}
+	switch {
+	case info.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errors.New("it is no plain file: remove it, or choose another status.socket")
+	case int(info.Uid) != os.Geteuid() && info.Uid != 0:
+		return fmt.Errorf("%w: it belongs to user %d: remove it, and choose a directory for status.socket in which others may not write", fs.ErrPermission, info.Uid)
+	case info.Mode&0o077 != 0:
+		return fmt.Errorf("%w: others may open it (mode %#o): remove it", fs.ErrPermission, info.Mode&0o777)
+	}
+	return nil
 }
 
 // clearStale removes a socket on which nobody listens.
@@ -120,42 +145,60 @@ func bind(path string) (*net.UnixListener, error) {
 	return listener.(*net.UnixListener), nil
 }
 
-// limited is a listener with at most so many connections at a time; the next
-// one waits in the kernel's backlog.
+// limited is a listener whose connections have places. One of a user who has his
+// share is refused at once; one of root, or of the user of the box, waits.
 type limited struct {
 	net.Listener
-	tokens chan struct{}
-	closed chan struct{}
-	once   sync.Once
+	places *places
+	ctx    context.Context // done when it is closed
+	close  context.CancelFunc
 }
 
-func newLimited(l net.Listener, most int) *limited {
-	return &limited{Listener: l, tokens: make(chan struct{}, most), closed: make(chan struct{})}
+func newLimited(l net.Listener, s share) *limited {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &limited{Listener: l, places: newPlaces(s), ctx: ctx, close: func() { cancel(net.ErrClosed) }}
 }
 
 // Accept implements net.Listener.
 func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.tokens <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		user := userOf(conn)
+		if privileged(user) {
+			err = l.places.wait(l.ctx, user)
+		} else if !l.places.take(user) {
+			turnAway(conn)
+			continue
+		}
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return &counted{Conn: conn, user: user, release: sync.OnceFunc(func() { l.places.give(user) })}, nil
 	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.tokens
-		return nil, err
-	}
-	return &counted{Conn: conn, release: sync.OnceFunc(func() { <-l.tokens })}, nil
+}
+
+// turnAway refuses a connection. It never waits: what it says fits into the
+// buffer of a new socket.
+func turnAway(conn net.Conn) {
+	const why = `{"error":"too many connections of this user, or of all but root; end some"}` + "\n"
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(why), why)
+	_ = conn.Close()
 }
 
 // Close implements net.Listener.
 func (l *limited) Close() error {
-	l.once.Do(func() { close(l.closed) })
+	l.close()
 	return l.Listener.Close()
 }
 
 type counted struct {
 	net.Conn
+	user    int
 	release func()
 }
 

@@ -34,7 +34,7 @@ type fakeSource struct {
 }
 
 func newFakeSource() *fakeSource {
-	return &fakeSource{events: make(chan track.Event), left: make(chan struct{}, maxStreams)}
+	return &fakeSource{events: make(chan track.Event), left: make(chan struct{}, streams.all)}
 }
 
 func (f *fakeSource) Calls() []track.Call               { return f.calls }
@@ -178,7 +178,7 @@ func TestSlowReader(t *testing.T) {
 func TestStreamLimit(t *testing.T) {
 	source := newFakeSource()
 	socket, _ := running(t, source)
-	for range maxStreams {
+	for range streams.all {
 		conn := dial(t, socket)
 		fmt.Fprintf(conn, "GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
 		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "200") {
