@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/grewire/grewire/nat"
 	"github.com/grewire/grewire/track"
 	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
@@ -51,6 +52,14 @@ func TestNoIDForWhatMakesNoCall(t *testing.T) {
 		"before the session": func(b *box, from, to *tracktest.Host) tracktest.Result {
 			return b.Connect(from, to).Write(from, requests)
 		},
+		"with the start, by somebody who does not hear the WAN": func(b *box, from, to *tracktest.Host) tracktest.Result {
+			c := b.NewConn(from, to)
+			c.Flags(from, wire.SYN)
+			c.Flags(to, wire.SYN|wire.ACK)
+			c.End(from).Got-- // a guess that is in the window
+			c.Say(from, tracktest.StartRequest())
+			return c.Write(from, requests)
+		},
 		"too short": func(b *box, from, to *tracktest.Host) tracktest.Result {
 			c := b.Dial(from, to)
 			at := c.End(from).Next
@@ -72,19 +81,47 @@ func TestNoIDForWhatMakesNoCall(t *testing.T) {
 	}
 }
 
-// A request whose first octets leave before the session is there is refused, as
-// one for which there is no ID.
-func TestRequestThatRunsAhead(t *testing.T) {
+// A request whose first octets leave before the start is answered waits with it,
+// and has an ID like any other: two hosts that choose the same have two.
+func TestRequestBeforeTheStartReply(t *testing.T) {
+	for name, mode := range map[string]func(*nat.Options){"masquerade": masquerade, "call-id": byCallID} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, mode)
+			server := b.wan[0]
+			var calls []*tracktest.Call
+			for i, client := range b.lan[:2] {
+				c := b.Connect(client, server)
+				both := tracktest.Encode(tracktest.StartRequest(), tracktest.OutRequest(7))
+				r := c.Write(client, both[:len(both)-100])
+				id := binary.BigEndian.Uint16(r.Out[54+len(both)-168+12:])
+				c.Write(client, both[len(both)-100:])
+				c.Say(server, tracktest.StartReply(pptp.StartResultOK))
+				pacID := uint16(9 + i)
+				r = c.Say(server, tracktest.OutReply(pacID, id, pptp.OutCallResultConnected))
+				want(t, r, track.Expect, track.ReasonControl)
+				calls = append(calls, &tracktest.Call{
+					Conn: c, PNS: client, PAC: server, PNSID: 7, PACID: pacID, PNSAlias: id, PACAlias: pacID, Number: r.Call,
+				})
+			}
+			wantUp(t, calls...)
+			if a, b := calls[0].PNSAlias, calls[1].PNSAlias; a == b || a == track.DeadID || b == track.DeadID {
+				t.Errorf("the WAN knows the calls by IDs %d and %d", a, b)
+			}
+			b.checkEmpty(t)
+		})
+	}
+}
+
+// If the start is refused the IDs of the requests that wait with it rest.
+func TestRequestsOfARefusedStart(t *testing.T) {
 	b := newBox(t, masquerade)
 	client, server := b.lan[0], b.wan[0]
 	c := b.Connect(client, server)
-	c.Say(client, tracktest.StartRequest())
-	request := tracktest.Encode(tracktest.OutRequest(7))
-	c.Write(client, request[:20])
-	c.Say(server, tracktest.StartReply(pptp.StartResultOK))
-	c.Write(client, request[20:])
-	wantRefused(t, c.Say(server, tracktest.OutReply(9, track.DeadID, pptp.OutCallResultConnected)), 7)
-	wantUp(t, c.OutCall(8, 10))
+	c.Say(client, tracktest.StartRequest(), tracktest.OutRequest(7), tracktest.OutRequest(8))
+	c.Say(server, tracktest.StartReply(pptp.StartResultNotAuthorized))
+	if calls := b.Tracker.Calls(); len(calls) != 0 {
+		t.Errorf("calls %+v", calls)
+	}
 	b.checkEmpty(t)
 }
 

@@ -119,8 +119,10 @@
 // LAN end loses the thread comes to a halt.
 //
 // Only a message that can become a call takes an ID: on an open connection, in a
-// session, of the length that the RFC gives it. Anything else leaves with DeadID,
-// below. And a host on the LAN has so many at most, in use and at rest, whatever
+// session, of the length that the RFC gives it. A request that comes before the
+// answer to the start takes one, too, if its sender has acknowledged exactly what
+// the WAN's end has sent, so that a flood by somebody who does not see the
+// connection takes none. Anything else leaves with DeadID, below. And a host on the LAN has so many at most, in use and at rest, whatever
 // becomes of its calls.
 //
 // If no ID is free, the call is asked for with DeadID, which no call has. What is

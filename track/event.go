@@ -70,7 +70,7 @@ type Event struct {
 	Kind EventKind
 	// Cause says why, in a word of a closed list: for control-close and
 	// call-ended the end's cause ("call-disconnect-notify", "stop", "reset",
-	// "fin", "replaced", "timeout", …), for limit-reached the limit's key, for
+	// "fin", "start-refused", "replaced", "timeout", …), for limit-reached the limit's key, for
 	// events about links and NICs the NIC, for bypass-on "forced" or
 	// "no-heartbeat".
 	Cause string

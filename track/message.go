@@ -25,11 +25,21 @@ func (w *work) message(c *connection, from Side, v pptp.View) (opened bool, seri
 	return false, serial
 }
 
-// inSession reports whether the session allows messages about calls. What was
-// agreed before on a connection seen from its middle is not known.
+// inSession reports whether the session allows a message about a call. What was
+// agreed before on a connection seen from its middle is not known. What comes
+// before the answer to the start counts only if its sender has shown to be there:
+// nobody else has said anything yet.
 func (w *work) inSession(c *connection, from Side, v pptp.View) bool {
 	_, legal := c.session.Next(v.ControlType(), from == c.requester, 0)
-	return legal || c.midway
+	return legal && (c.session == pptp.SessionEstablished || c.hears(from)) || c.midway
+}
+
+// hears reports whether the end on side has acknowledged exactly what the other
+// end has sent: somebody who does not see the connection would have to guess 32
+// bits.
+func (c *connection) hears(side Side) bool {
+	me, peer := &c.ends[side], &c.ends[side.Other()]
+	return c.phase == open && me.acks && peer.known && me.acked == peer.end
 }
 
 // isSessionMessage tells the messages about the control connection itself.
@@ -55,8 +65,11 @@ func (w *work) sessionMessage(c *connection, from Side, v pptp.View) {
 		w.t.leavePair(c)
 		c.midway = false // now it is known where the session stands
 	}
-	if t == pptp.StopControlConnectionRequest {
+	switch {
+	case t == pptp.StopControlConnectionRequest:
 		w.endAll(c, "stop") // RFC 2637, section 2.3: it clears all calls
+	case t == pptp.StartControlConnectionReply && next == pptp.SessionIdle:
+		w.endAll(c, "start-refused") // those that waited for it
 	}
 }
 

@@ -74,9 +74,10 @@ func (m *model) session(conn, from int, t pptp.ControlType, ok bool) {
 	case t == pptp.StartControlConnectionRequest && c.session == "":
 		c.session, c.requester = "requested", from
 	case t == pptp.StartControlConnectionReply && c.session == "requested" && from != c.requester:
-		c.session = ""
-		if ok {
-			c.session = "established"
+		c.session = "established"
+		if !ok {
+			c.session = ""
+			m.endAll(conn)
 		}
 	case t == pptp.StopControlConnectionRequest:
 		c.session = "stopping"
@@ -100,7 +101,7 @@ func (m *model) say(s said) {
 	case c.closed:
 	case s.t <= pptp.StopControlConnectionReply:
 		m.session(s.conn, s.from, s.t, s.ok)
-	case c.session != "established":
+	case c.session != "established" && !c.waits(s):
 	case s.t == pptp.OutgoingCallRequest || s.t == pptp.IncomingCallRequest:
 		m.request(s)
 	case s.t == pptp.OutgoingCallReply || s.t == pptp.IncomingCallReply:
@@ -116,6 +117,13 @@ func (m *model) say(s said) {
 	case s.t == pptp.CallDisconnectNotify:
 		m.disconnect(s)
 	}
+}
+
+// waits reports whether what is said goes with the start that is not answered
+// yet.
+func (c *modelConn) waits(s said) bool {
+	early := s.t == pptp.OutgoingCallRequest || s.t == pptp.IncomingCallRequest || s.t == pptp.CallClearRequest
+	return c.session == "requested" && s.from == c.requester && early
 }
 
 func (m *model) request(s said) {

@@ -46,6 +46,7 @@ func (m *model) start(c *control, from End, s said) {
 		c.session = sessionError
 	case c.session == sessionRequested:
 		c.session = sessionNone
+		m.endAll(c) // those that waited
 	}
 }
 
@@ -70,6 +71,9 @@ func (m *model) stop(c *control, from End, s said) {
 
 func (m *model) callMessage(c *control, from End, s said) {
 	confirmed := c.session == sessionConfirmed
+	if c.session == sessionRequested && from == c.requester && !m.has(RequestTooSoon) {
+		confirmed = s.kind == pptp.OutgoingCallRequest || s.kind == pptp.IncomingCallRequest || s.kind == pptp.CallClearRequest
+	}
 	switch {
 	case s.kind == pptp.CallDisconnectNotify: // in any session
 		m.disconnect(c, from, s)

@@ -201,6 +201,10 @@ func (t *storyteller) started() {
 	if t.chance(95) {
 		t.say(from, tracktest.StartRequest())
 	}
+	if t.chance(5) {
+		t.pnsID, t.incoming = t.id(), false
+		t.say(t.pns, tracktest.OutRequest(t.pnsID))
+	}
 	if t.chance(8) {
 		t.say(from.Other(), tracktest.StartReply(pptp.StartResultGeneralError))
 		if t.chance(70) {

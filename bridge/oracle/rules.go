@@ -26,6 +26,7 @@ const (
 	AnyClear
 	ErrorSticks
 	ZeroRefuses
+	RequestTooSoon
 	ReplyOverrules
 	RequestWithdraws
 	RepeatExpects
@@ -76,6 +77,8 @@ var Rules = [...]Rule{
 		"but it does not read the ID and takes it for the connection's current call", []int{73}},
 	{ErrorSticks, "error-sticks", "who was refused may ask again (section 2.2), but after a reply with an error it takes no other start", []int{3, 9}},
 	{ZeroRefuses, "zero-refuses", "modems grant a start with result 0, and clients take it so, but it takes it for an error", []int{3}},
+	{RequestTooSoon, "request-too-soon", "a call that is asked for in one go with the start waits for the answer to it, as clients have it, " +
+		"but it takes no request before that answer", []int{8}},
 	{ReplyOverrules, "reply-overrules", "a call is answered once: a later reply that says something else answers nothing, " +
 		"but it replaces IDs and state of the call", []int{4, 7, 94}},
 	{RequestWithdraws, "request-withdraws", "an Incoming-Call-Request is answered once: its repeat asks nothing new, " +

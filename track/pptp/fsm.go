@@ -80,6 +80,12 @@ var sessionTable = []sessionRow{
 	{SessionRequested, StartControlConnectionReply, responder, granted, SessionEstablished},   // 3.1.1
 	{SessionRequested, StartControlConnectionReply, responder, refused, SessionIdle},          // 2.2, it may ask again
 	{SessionEstablished, StartControlConnectionReply, responder, granted, SessionEstablished}, // 3.1.1, a repeat
+
+	// Some clients ask for their call in one go with the start: it waits.
+	{SessionRequested, OutgoingCallRequest, requester, anyResult, SessionRequested},
+	{SessionRequested, IncomingCallRequest, requester, anyResult, SessionRequested},
+	{SessionRequested, CallClearRequest, requester, anyResult, SessionRequested},
+
 	{SessionIdle, StopControlConnectionRequest, eitherEnd, anyResult, SessionStopping},        // 2.3
 	{SessionRequested, StopControlConnectionRequest, eitherEnd, anyResult, SessionStopping},   // 3.1.1, a version it cannot speak
 	{SessionEstablished, StopControlConnectionRequest, eitherEnd, anyResult, SessionStopping}, // 3.1.1, 3.1.2
@@ -110,7 +116,8 @@ var sessionTable = []sessionRow{
 //
 // It reports false for a message that is not legal in this state, which changes
 // nothing. That goes for the messages about calls, too: they are legal only in
-// SessionEstablished.
+// SessionEstablished, but for requests that the requester sends while it waits
+// for the answer to its start.
 func (s SessionState) Next(t ControlType, fromRequester bool, result uint8) (SessionState, bool) {
 	for i := range sessionTable {
 		row := &sessionTable[i]

@@ -11,8 +11,9 @@ import (
 // the requester, p its peer, * either), the message, + or - for the results
 // that are meant, and the next state. All else must be refused.
 var sessionWant = map[SessionState]string{
-	SessionIdle:      "rSCCRQ>requested *StopCCRQ>stopping *StopCCRP>idle",
-	SessionRequested: "rSCCRQ>requested pSCCRP+>established pSCCRP->idle *StopCCRQ>stopping",
+	SessionIdle: "rSCCRQ>requested *StopCCRQ>stopping *StopCCRP>idle",
+	SessionRequested: "rSCCRQ>requested pSCCRP+>established pSCCRP->idle *StopCCRQ>stopping " +
+		"rOCRQ>requested rICRQ>requested rCCRQ>requested",
 	SessionEstablished: "pSCCRP+>established *StopCCRQ>stopping *ECHORQ>established *ECHORP>established " +
 		"*OCRQ>established *OCRP>established *ICRQ>established *ICRP>established *ICCN>established " +
 		"*CCRQ>established *CDN>established *WEN>established *SLI>established",
