@@ -105,6 +105,7 @@ bridge = { lan = "lan0.100", wan = "wan0", workers = 2, backend = "ring", ring_s
 [policy]
 gre = "any"
 gre_v0 = "forward"
+gre_other = "forward"
 other = "drop"
 pptp = "deny"
 clients = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
@@ -153,7 +154,7 @@ format = "text"
 	want := &Config{
 		Bridge: Bridge{"lan0.100", "wan0", 2, BackendRing, 1000, 300000, 400000, false, true, FailOpen},
 		Policy: Policy{
-			GREAny, ActionForward, ActionDrop, Deny,
+			GREAny, ActionForward, ActionForward, ActionDrop, Deny,
 			[]netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32"), prefix("2001:db8::/32")},
 			[]netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0")},
 			ActionDrop, AdoptOff,

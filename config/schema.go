@@ -26,6 +26,7 @@ func (c *Config) schema() table {
 		"policy": table{
 			"gre":        choice(&p.GRE, GRENegotiated, GREAny),
 			"gre_v0":     choice(&p.GREv0, ActionDrop, ActionForward),
+			"gre_other":  choice(&p.GREOther, ActionDrop, ActionForward),
 			"other":      choice(&p.Other, ActionForward, ActionDrop),
 			"pptp":       choice(&p.PPTP, Allow, Deny),
 			"clients":    prefixes(&p.Clients),

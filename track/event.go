@@ -17,8 +17,9 @@ const (
 	_ EventKind = iota
 	EventControlOpen
 	EventControlClose
-	EventControlDesync // a direction lost the cookie or a Length: it opens no more calls
-	EventControlSilent // no segment for two minutes: no end asks for an echo, or none answers
+	EventControlDesync  // a direction lost the cookie or a Length: it opens no more calls
+	EventControlNotPPTP // what an end says first is no control message: under translation its data drops
+	EventControlSilent  // no segment for two minutes: no end asks for an echo, or none answers
 	EventCallRequested
 	EventCallConnected
 	EventCallActive
@@ -41,7 +42,7 @@ const (
 )
 
 var eventNames = [...]string{
-	EventControlOpen: "control-open", EventControlClose: "control-close", EventControlDesync: "control-desync", EventControlSilent: "control-silent",
+	EventControlOpen: "control-open", EventControlClose: "control-close", EventControlDesync: "control-desync", EventControlNotPPTP: "control-not-pptp", EventControlSilent: "control-silent",
 	EventCallRequested: "call-requested", EventCallConnected: "call-connected", EventCallActive: "call-active",
 	EventCallEnded: "call-ended", EventCallRefused: "call-refused", EventFrameDropped: "frame-dropped",
 	EventLimitReached: "limit-reached", EventLinkUp: "link-up", EventLinkDown: "link-down",
@@ -137,7 +138,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		Time: e.Time.Std(), Event: e.Kind, Cause: e.Cause, NIC: e.NIC, Address: e.Address, MAC: e.MAC, Call: e.Call, Frame: e.Frame, Detail: e.Detail, MTU: e.MTU,
 	}
 	switch e.Kind {
-	case EventControlOpen, EventControlClose, EventControlDesync, EventControlSilent:
+	case EventControlOpen, EventControlClose, EventControlDesync, EventControlNotPPTP, EventControlSilent:
 		out.Control, out.Zone = &e.Control, &e.Zone
 	case EventAddressConflict:
 		out.Zone = &e.Zone

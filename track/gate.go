@@ -270,6 +270,9 @@ func (l *Lane) translate(c *connection, f *Frame) {
 	p := &f.Packet
 	if l.unread(c, f) {
 		f.decide(Drop, ReasonNoTranslation)
+		if c.notPPTP(l.side) {
+			f.decide(Drop, ReasonNotPPTP)
+		}
 		return
 	}
 	l.readdress(c, f)

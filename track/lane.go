@@ -145,6 +145,14 @@ func (l *Lane) judge(f *Frame) {
 		default:
 			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREv0Denied)
 		}
+	case wire.OtherGRE:
+		switch {
+		case l.stray(f):
+		case policy.GREOther == ActForward:
+			f.decide(Forward, ReasonGREOther)
+		default:
+			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREOtherDenied)
+		}
 	case wire.OddGRE:
 		if !l.stray(f) {
 			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREVersion)

@@ -20,6 +20,7 @@ const (
 type Policy struct {
 	AnyGRE    bool   // let GRE of no call pass (policy.gre = "any")
 	GREv0     Action // ActForward or ActDrop
+	GREOther  Action // ActForward or ActDrop: GRE version 1 of another protocol than PPP
 	Other     Action // ActForward or ActDrop
 	DenyPPTP  bool   // drop every control connection
 	StrictGRE Action // ActDrop or ActCount: header checks beyond the call ID
@@ -78,7 +79,7 @@ type Options struct {
 // DefaultOptions returns the documented defaults, with a zero Seed.
 func DefaultOptions() Options {
 	return Options{
-		Policy: Policy{GREv0: ActDrop, Other: ActForward, StrictGRE: ActCount},
+		Policy: Policy{GREv0: ActDrop, GREOther: ActDrop, Other: ActForward, StrictGRE: ActCount},
 		Limits: Limits{
 			Connections: 16384, ConnectionsPerHost: 8192, Calls: 65536, CallsPerConnection: 1024, CallsPerHost: 16384,
 			Expectations: 131072, Fragments: 4096, HoldBytes: 8 << 20,

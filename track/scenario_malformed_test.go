@@ -198,7 +198,7 @@ func greCases() []greCase {
 		{"version 0", flags(0, 1), track.ReasonGREv0Denied},
 		{"version 2", flags(2, 1), track.ReasonGREVersion},
 		{"version 7", flags(7, 0), track.ReasonGREVersion},
-		{"protocol 0x0800", poke(sound, 2, 0x0800), track.ReasonGREVersion},
+		{"protocol 0x0800", poke(sound, 2, 0x0800), track.ReasonGREOtherDenied},
 		{"no key", flags(0, 0x2000), track.ReasonGREVersion},
 		{"C", flags(0x8000, 0), 0}, {"R", flags(0x4000, 0), 0}, {"s", flags(0x0800, 0), 0},
 		{"recur", flags(0x0100, 0), 0}, {"reserved flags", flags(0x0008, 0), 0},

@@ -440,8 +440,26 @@ func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader
 		*since = l.now
 	}
 	if before != stream.Lost && d.State() == stream.Lost {
-		l.controlEvent(EventControlDesync, c, side.String())
+		l.lostThread(c, side)
 	}
+}
+
+// lostThread reports that what an end says can be read no further. That neither
+// end speaks PPTP is reported once.
+func (l *Lane) lostThread(c *connection, side Side) {
+	switch {
+	case !c.notPPTP(side):
+		l.controlEvent(EventControlDesync, c, side.String())
+	case !c.notPPTP(side.Other()):
+		l.controlEvent(EventControlNotPPTP, c, side.String())
+	}
+}
+
+// notPPTP reports whether what an end of an open connection said first is no
+// control message.
+func (c *connection) notPPTP(side Side) bool {
+	d := &c.streams[side]
+	return c.phase != closed && !c.midway && d.State() == stream.Lost && d.Begin() == c.first[side]
 }
 
 // sound reports whether a segment's checksum is right, or not there to be

@@ -56,6 +56,7 @@ const (
 	ReasonAdopting           // GRE of a call that policy.adopt is about to find
 	ReasonAnyGRE             // GRE of no call: policy.gre = "any" lets it pass
 	ReasonGREv0              // GRE version 0: policy.gre_v0 = "forward" lets it pass
+	ReasonGREOther           // GRE version 1 of another protocol: policy.gre_other = "forward" lets it pass
 	ReasonICMP               // ICMP about PPTP, under policy.other = "drop"
 	ReasonNeighbour          // ARP or neighbour discovery, under policy.other = "drop"
 	ReasonLinkControl        // STP, LACP, EAPOL, LLDP, under policy.other = "drop"
@@ -68,6 +69,7 @@ const (
 	ReasonWrongZone       // control of a live connection with another VLAN identity
 	ReasonGREVersion      // GRE that is neither version 0 nor a PPTP version 1
 	ReasonGREv0Denied     // GRE version 0 under policy.gre_v0 = "drop"
+	ReasonGREOtherDenied  // GRE version 1 of another protocol under policy.gre_other = "drop"
 	ReasonStrictGRE       // GRE of a call with a bad header, under policy.strict_gre = "drop"
 	ReasonOtherDenied     // not PPTP, under policy.other = "drop"
 	ReasonPPTPDenied      // control of a pair that policy does not allow
@@ -77,6 +79,7 @@ const (
 	ReasonFragmentLimit   // limits.fragments or limits.hold_bytes reached
 	ReasonNoTranslation   // what translation knows no way for: for the box's own address, or of nobody's
 	ReasonHairpin         // PPTP from the LAN for an address that the box has on the WAN side
+	ReasonNotPPTP         // what a LAN host says to a server in a translated connection is not PPTP
 	ReasonControlGap      // control of a translated connection behind octets that did not come
 	ReasonEgressMTU       // too long for the port it would leave by
 	ReasonEgressFull      // the port it would leave by took no more
@@ -90,9 +93,11 @@ const (
 var reasonNames = [NumReasons]string{
 	ReasonOther: "other", ReasonControl: "control", ReasonControlOutOfWindow: "control-out-of-window",
 	ReasonControlBadChecksum: "control-bad-checksum", ReasonControlUntracked: "control-untracked", ReasonCall: "call", ReasonAdopting: "adopting", ReasonAnyGRE: "any-gre", ReasonGREv0: "gre-v0",
-	ReasonICMP: "icmp", ReasonNeighbour: "neighbour", ReasonLinkControl: "link-control",
+	ReasonGREOther: "gre-other",
+	ReasonICMP:     "icmp", ReasonNeighbour: "neighbour", ReasonLinkControl: "link-control",
 	ReasonMalformed: "malformed", ReasonTruncated: "truncated", ReasonPause: "pause",
 	ReasonWrongZone: "wrong-zone", ReasonGREVersion: "gre-version", ReasonGREv0Denied: "gre-v0-denied",
+	ReasonGREOtherDenied: "gre-other-denied", ReasonNotPPTP: "not-pptp",
 	ReasonNotNegotiated: "not-negotiated", ReasonWrongSide: "wrong-side",
 	ReasonStrictGRE: "strict-gre", ReasonOtherDenied: "other-denied", ReasonPPTPDenied: "pptp-denied",
 	ReasonFragmentOrphan: "fragment-orphan", ReasonFragmentOverlap: "fragment-overlap",

@@ -42,6 +42,8 @@ func describeIP(f *track.Frame) string {
 		return fmt.Sprintf("IP %s > %s: GREv1, call ID %d%s, length %d", src, dst, p.CallID, numbers(p), p.PayloadLength())
 	case wire.PlainGRE:
 		return fmt.Sprintf("IP %s > %s: GREv0, length %d", src, dst, p.IPLength)
+	case wire.OtherGRE:
+		return fmt.Sprintf("IP %s > %s: GREv1 of another protocol, length %d", src, dst, p.IPLength)
 	case wire.OddGRE, wire.MalformedGRE:
 		return fmt.Sprintf("IP %s > %s: GRE of no known kind, length %d", src, dst, p.IPLength)
 	case wire.ICMP:

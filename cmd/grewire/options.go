@@ -15,6 +15,7 @@ func trackOptions(c *config.Config) track.Options {
 		Policy: track.Policy{
 			AnyGRE:    c.Policy.GRE == config.GREAny,
 			GREv0:     action(c.Policy.GREv0),
+			GREOther:  action(c.Policy.GREOther),
 			Other:     action(c.Policy.Other),
 			DenyPPTP:  c.Policy.PPTP == config.Deny,
 			StrictGRE: action(c.Policy.StrictGRE),

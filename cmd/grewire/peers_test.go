@@ -67,6 +67,13 @@ var peerCases = []peerCase{
 	{file: "https-to-lan-from-port-1723", name: "masquerade", config: masqueradeConfig, frames: allOther},
 	{file: "https-to-lan-from-port-1723", name: "call-id", config: callIDConfig, frames: allOther},
 	{file: "https-to-lan-from-port-1723", name: "denied", config: deniedConfig, frames: allOther},
+	{file: "eoip", frames: []string{"1-2 drop gre-other-denied"}},
+	{file: "eoip", name: "gre_v0", config: nics + "[policy]\ngre_v0 = \"forward\"\n", frames: []string{"1-2 drop gre-other-denied"}},
+	{file: "eoip", name: "gre_other", config: nics + "[policy]\ngre_other = \"forward\"\n", frames: []string{"1-2 forward gre-other"}},
+	{file: "eoip", name: "any", config: nics + "[policy]\ngre = \"any\"\n", frames: []string{"1-2 forward any-gre"}},
+	{file: "eoip", name: "masquerade", config: masqueradeConfig, frames: []string{"1-2 drop gre-other-denied"}},
+	{file: "ssh-on-port-1723", frames: []string{"1-7 forward control"}},
+	{file: "ssh-on-port-1723", name: "call-id", config: callIDConfig, frames: []string{"1-5 forward control", "6 drop not-pptp", "7 forward control"}},
 	{
 		file:   "ocrp-75s",
 		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12-13 forward call"},

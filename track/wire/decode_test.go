@@ -107,7 +107,7 @@ func unsoundTransport(p *wire.Packet) string {
 				least += 4
 			}
 		}
-	case wire.PlainGRE, wire.OddGRE:
+	case wire.PlainGRE, wire.OtherGRE, wire.OddGRE:
 		least = 4
 	case wire.ICMP:
 		least = 1

@@ -34,7 +34,9 @@ func (p *Packet) gre(data []byte) {
 	switch {
 	case flags&greVersion == 0:
 		p.plainGRE(data, flags)
-	case flags&greVersion != 1 || flags&greKey == 0 || protocol != greProtocolPPP:
+	case flags&greVersion == 1 && protocol != greProtocolPPP:
+		p.Kind = OtherGRE
+	case flags&greVersion != 1 || flags&greKey == 0:
 		p.Kind = OddGRE
 	case len(data) >= enhancedGREMinLength:
 		p.enhancedGRE(data, flags)

@@ -20,8 +20,11 @@ const (
 	EnhancedGRE
 	// PlainGRE is GRE version 0 (RFC 2784, RFC 2890).
 	PlainGRE
+	// OtherGRE is GRE version 1 of another protocol than PPP, such as MikroTik's
+	// EoIP (0x6400).
+	OtherGRE
 	// OddGRE is any other GRE whose headers are there: versions 2 to 7, and
-	// version 1 without key or with another protocol than PPP.
+	// version 1 of PPP without key.
 	OddGRE
 	// ICMP is an ICMPv4 message in IPv4, or an ICMPv6 message in IPv6, of which
 	// at least the type is there.

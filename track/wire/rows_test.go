@@ -292,8 +292,8 @@ func otherGRERows() []row {
 	rows := []row{
 		ofKind("v1 without K", wire.OddGRE, octets("1001 880b 0002 abcd 11121314 ff03")),
 		ofKind("v1 without K, 4 octets", wire.OddGRE, octets("1001 880b")),
-		ofKind("v1 with IPv4 inside", wire.OddGRE, octets("3001 0800 0002 abcd 11121314 ff03")),
-		ofKind("v1 with protocol 880c", wire.OddGRE, octets("2001 880c")),
+		ofKind("v1 with IPv4 inside", wire.OtherGRE, octets("3001 0800 0002 abcd 11121314 ff03")),
+		ofKind("v1 with protocol 880c", wire.OtherGRE, octets("2001 880c")),
 		ofKind("v0 with protocol 880b", wire.PlainGRE, octets("3000 880b 0002 abcd 11121314")),
 	}
 	for version := 2; version < 8; version++ {
