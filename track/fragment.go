@@ -82,7 +82,7 @@ func (l *Lane) firstFragment(f *Frame) {
 
 // concerns reports whether the later fragments of a first one concern the box.
 func (l *Lane) concerns(p *wire.Packet) bool {
-	return p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p) || mayBeGRE(p) || l.mayHideControl(p)
+	return p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p) || hidesControl(p) || mayBeGRE(p) || l.mayHideControl(p)
 }
 
 // mayBeGRE reports whether a fragment may be of GRE: in IPv6 other headers may

@@ -79,6 +79,8 @@ func (l *Lane) decode(f *Frame) {
 	if f.Packet.Kind == wire.EnhancedGRE {
 		l.setGREKey(&f.key, &f.Packet)
 		f.hash = l.keymap.Hash(&f.key)
+	} else if f.Offload.GSOType != 0 {
+		wire.DecodeSuper(f.Data, &f.Packet)
 	}
 }
 
@@ -165,7 +167,7 @@ func (l *Lane) judge(f *Frame) {
 	case wire.Pause:
 		f.decide(Drop, ReasonPause)
 	case wire.OtherIP:
-		if f.Packet.FirstFragment() && l.mayHideControl(&f.Packet) {
+		if f.Packet.FirstFragment() && (l.mayHideControl(&f.Packet) || hidesControl(&f.Packet)) {
 			f.decide(Drop, ReasonFragmentTiny)
 			return
 		}
@@ -173,6 +175,12 @@ func (l *Lane) judge(f *Frame) {
 	default:
 		l.other(f)
 	}
+}
+
+// hidesControl tells a fragment whose TCP header is cut, but for its ports: of a
+// control connection. No sender makes one so short (RFC 1858).
+func hidesControl(p *wire.Packet) bool {
+	return p.Kind == wire.OtherIP && p.Proto == wire.ProtocolTCP && isControl(p)
 }
 
 func isControl(p *wire.Packet) bool { return p.SrcPort == serverPort || p.DstPort == serverPort }

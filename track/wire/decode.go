@@ -31,13 +31,20 @@ const (
 // MAC address and has its VLAN tags in place.
 func Decode(frame []byte, p *Packet) {
 	if !p.common(frame) {
+		*p = Packet{}
 		p.general(frame)
 	}
 }
 
-// general is Decode for a frame of any shape.
+// DecodeSuper is Decode for a frame whose sender left its segmentation to
+// others. Its IP length may be 0, and then means all of the frame.
+func DecodeSuper(frame []byte, p *Packet) {
+	*p = Packet{Super: true}
+	p.general(frame)
+}
+
+// general is Decode for a frame of any shape. p is empty.
 func (p *Packet) general(frame []byte) {
-	*p = Packet{}
 	if len(frame) < ethernetLength {
 		return
 	}
@@ -211,11 +218,19 @@ func (p *Packet) transport(frame []byte) {
 	}
 }
 
-const tcpMinLength = 20
+const (
+	tcpMinLength   = 20
+	tcpPortsLength = 4
+)
 
 // tcp decodes a TCP header (RFC 9293, section 3.1). One that lies about its
-// own length is no TCP.
+// own length is no TCP. Of one that is cut, only the ports are read.
 func (p *Packet) tcp(data []byte) {
+	if len(data) < tcpPortsLength {
+		return
+	}
+	p.SrcPort = binary.BigEndian.Uint16(data[0:2])
+	p.DstPort = binary.BigEndian.Uint16(data[2:4])
 	if len(data) < tcpMinLength {
 		return
 	}
@@ -224,8 +239,6 @@ func (p *Packet) tcp(data []byte) {
 		return
 	}
 	p.Kind = TCP
-	p.SrcPort = binary.BigEndian.Uint16(data[0:2])
-	p.DstPort = binary.BigEndian.Uint16(data[2:4])
 	p.Seq = binary.BigEndian.Uint32(data[4:8])
 	p.Ack = binary.BigEndian.Uint32(data[8:12])
 	p.Flags = data[13]

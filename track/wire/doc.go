@@ -8,6 +8,8 @@
 //
 // Lengths are believed in the order of the layers: a frame may be longer than
 // its IP length (padding and trailers, which are no payload), never shorter.
+// Where Linux takes an IP length of 0 for "all that is there", so does Decode:
+// IPv6 with Hop-by-Hop Options, and frames that are left to be segmented.
 // What lies about that is not IP as far as the box is concerned, unless it
 // claims to be GRE: then it is MalformedGRE, since no endpoint could use it
 // and no policy should let it pass.

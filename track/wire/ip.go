@@ -37,7 +37,7 @@ func (p *Packet) ipv4(frame []byte, l3 int) {
 		return
 	}
 	header := int(packet[0]&0xf) * 4
-	total := statedLength(int(binary.BigEndian.Uint16(packet[2:4])), packet)
+	total := p.ipv4Total(packet)
 	if header < ipv4MinLength || total < header || len(packet) < total {
 		return
 	}
@@ -50,6 +50,19 @@ func (p *Packet) ipv4(frame []byte, l3 int) {
 	}
 	p.transport(frame)
 }
+
+// ipv4Total returns the length of an IPv4 packet.
+func (p *Packet) ipv4Total(packet []byte) int {
+	if total := int(binary.BigEndian.Uint16(packet[2:4])); total != 0 || !p.isSuper(packet) {
+		return total
+	}
+	return len(packet)
+}
+
+// isSuper tells a packet that an IP length of 0 says nothing about: Linux takes
+// all that is there (iph_totlen). One of more than 64 KiB has no room for its
+// length (BIG TCP).
+func (p *Packet) isSuper(packet []byte) bool { return p.Super || len(packet) > 0xffff }
 
 // ipv6 decodes an IPv6 header, the extension headers (RFC 8200) and what they
 // carry.
@@ -65,11 +78,7 @@ func (p *Packet) ipv6(frame []byte, l3 int) {
 	if len(packet) < ipv6Length || packet[0]>>4 != 6 {
 		return
 	}
-	payload := int(binary.BigEndian.Uint16(packet[4:6]))
-	total := statedLength(payload, packet)
-	if total == payload {
-		total += ipv6Length
-	}
+	total := p.ipv6Total(packet)
 	if len(packet) < total {
 		return
 	}
@@ -82,6 +91,17 @@ func (p *Packet) ipv6(frame []byte, l3 int) {
 	if p.Src.isMapped() || p.Dst.isMapped() {
 		p.distrust() // never on a wire (RFC 4291, section 2.5.5.2), and an Addr of IPv4 here
 	}
+}
+
+// ipv6Total returns the length of an IPv6 packet. If its header says 0, and
+// Hop-by-Hop Options follow, Linux takes all that is there (ip6_rcv_core), with
+// or without the Jumbo Payload option that RFC 2675 requires.
+func (p *Packet) ipv6Total(packet []byte) int {
+	payload := int(binary.BigEndian.Uint16(packet[4:6]))
+	if payload == 0 && (packet[6] == ipv6HopByHop || p.isSuper(packet)) {
+		return len(packet)
+	}
+	return ipv6Length + payload
 }
 
 // extensions moves p.L4 and p.Proto past the IPv6 extension headers and
@@ -142,16 +162,6 @@ func extensionLength(proto uint8, b []byte) int {
 		return (int(b[1]) + 2) * 4 // RFC 4302, section 2.2
 	}
 	return (int(b[1]) + 1) * 8
-}
-
-// statedLength returns the length that an IP header states. 0 in a packet of
-// more than 64 KiB means all of it: the kernel's BIG TCP super-packets have no
-// room for their length.
-func statedLength(stated int, packet []byte) int {
-	if stated == 0 && len(packet) > 0xffff {
-		return len(packet)
-	}
-	return stated
 }
 
 // span sets the offsets of an IP packet at l3 with the given lengths.

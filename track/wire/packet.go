@@ -129,7 +129,8 @@ type Packet struct {
 	// IPLength is the length that the IP header states, header included.
 	IPLength uint32
 
-	// SrcPort and DstPort are valid for TCP.
+	// SrcPort and DstPort are valid for TCP. Of OtherIP whose TCP header is cut or
+	// lies they are what it says, 0 if they are cut, too.
 	SrcPort, DstPort uint16
 	// Seq and Ack are TCP's, or GRE's iff HasSeq and HasAck are set.
 	Seq, Ack uint32
@@ -143,6 +144,9 @@ type Packet struct {
 	Faults         Faults
 	// ICMPType is valid for ICMP.
 	ICMPType uint8
+
+	// Super is set by DecodeSuper.
+	Super bool
 }
 
 // PayloadLength is the number of octets of TCP or GRE data that the frame

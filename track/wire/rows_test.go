@@ -153,7 +153,12 @@ func ipv4Rows() []row {
 		{"empty later fragment", eth(ether4(fragment4(47, 8, false, nil))), "", withFragment(packet4(wire.LaterFragment, 47, 14, 20, 20), 8, false)},
 		{"later fragment of TCP", eth(ether4(fragment4(6, 24, false, data))), "", withFragment(packet4(wire.LaterFragment, 6, 14, 20, 36), 24, false)},
 		{"first fragment of TCP", eth(ether4(fragment4(6, 0, true, tcp("", "abcd")))), "", withFragment(withTCP(packet4(0, 6, 14, 20, 44), 20), 0, true)},
-		{"first fragment of TCP, header cut", eth(ether4(fragment4(6, 0, true, tcp("", "")[:16]))), "", withFragment(packet4(wire.OtherIP, 6, 14, 20, 36), 0, true)},
+		{"first fragment of TCP, header cut", eth(ether4(fragment4(6, 0, true, tcp("", "")[:16]))), "",
+			withFragment(func() wire.Packet {
+				p := packet4(wire.OtherIP, 6, 14, 20, 36)
+				p.SrcPort, p.DstPort = 1723, 40000
+				return p
+			}(), 0, true)},
 
 		{"BIG TCP", eth(cat(ether4(set(ip4(6, "", tcp("", "")), 2, "0000")), make([]byte, 70000))), "", withTCP(packet4(0, 6, 14, 20, 70040), 20)},
 		{"stated length 0, one octet too few", eth(cat(ether4(set(ip4(6, "", tcp("", "")), 2, "0000")), make([]byte, 65535-40))), "", wire.Packet{Proto: 6}},
@@ -185,6 +190,12 @@ func ipv6Rows() []row {
 		{"GRE, IPv6 header cut", eth(ether6(ip6(47, data)[:39])), "", malformed},
 		{"GRE, payload length 0", eth(ether6(set(ip6(47, data), 4, "0000"))), "", packet6(wire.MalformedGRE, 47, 14, 40, 40)},
 		{"BIG TCP over IPv6", eth(cat(ether6(set(ip6(6, tcp("", "")), 4, "0000")), make([]byte, 70000))), "", withTCP(packet6(0, 6, 14, 40, 70060), 20)},
+		{"payload length 0, Hop-by-Hop, GRE", eth(ether6(set(ip6(0, extension(47, 0, data)), 4, "0000"))), "", gre(48)},
+		{"payload length 0, Jumbo option, GRE", eth(ether6(set(set(ip6(0, extension(47, 0, data)), 4, "0000"), 42, "c204 00000018"))), "", gre(48)},
+		{"payload length 0, Hop-by-Hop, TCP", eth(ether6(set(ip6(0, extension(6, 0, tcp("", "abc"))), 4, "0000"))), "", withTCP(packet6(0, 6, 14, 48, 71), 20)},
+		{"payload length 0, Hop-by-Hop, trailer", eth(cat(ether6(set(ip6(0, extension(6, 0, tcp("", ""))), 4, "0000")), make([]byte, 5))), "", withTCP(packet6(0, 6, 14, 48, 73), 20)},
+		{"payload length 0, Hop-by-Hop elsewhere", eth(ether6(set(ip6(60, extension(0, 0, extension(47, 0, data))), 4, "0000"))), "", packet6(wire.OtherIP, 60, 14, 40, 40)},
+		{"payload length 0, Hop-by-Hop cut", eth(ether6(set(ip6(0, octets("2f00 0104 000000")), 4, "0000"))), "", packet6(wire.OtherIP, 0, 14, 40, 47)},
 		{"mapped source of GRE", eth(ether6(mapped)), "",
 			func() wire.Packet {
 				p := gre(40)
@@ -224,7 +235,8 @@ func ipv6Rows() []row {
 
 func tcpRows() []row {
 	with := func(segment []byte) []byte { return eth(ether4(ip4(6, "", segment))) }
-	refused := packet4(wire.OtherIP, 6, 14, 20, 44)
+	ports := func(p wire.Packet) wire.Packet { p.SrcPort, p.DstPort = 1723, 40000; return p }
+	refused := ports(packet4(wire.OtherIP, 6, 14, 20, 44))
 	flags := withTCP(packet4(0, 6, 14, 20, 40), 20)
 	flags.Flags = 0xff
 	return []row{
@@ -236,8 +248,10 @@ func tcpRows() []row {
 		{"TCP data offset 4", with(set(tcp("", "abcd"), 12, "40")), "", refused},
 		{"TCP data offset 0", with(set(tcp("", "abcd"), 12, "00")), "", refused},
 		{"TCP data offset > payload", with(set(tcp("", "abcd"), 12, "70")), "", refused},
-		{"TCP data offset one octet > payload", with(set(tcp("", "abc"), 12, "60")), "", packet4(wire.OtherIP, 6, 14, 20, 43)},
-		{"TCP header cut", with(tcp("", "")[:19]), "", packet4(wire.OtherIP, 6, 14, 20, 39)},
+		{"TCP data offset one octet > payload", with(set(tcp("", "abc"), 12, "60")), "", ports(packet4(wire.OtherIP, 6, 14, 20, 43))},
+		{"TCP header cut", with(tcp("", "")[:19]), "", ports(packet4(wire.OtherIP, 6, 14, 20, 39))},
+		{"TCP ports alone", with(tcp("", "")[:4]), "", ports(packet4(wire.OtherIP, 6, 14, 20, 24))},
+		{"TCP ports cut", with(tcp("", "")[:3]), "", packet4(wire.OtherIP, 6, 14, 20, 23)},
 		{"TCP without anything", with(nil), "", packet4(wire.OtherIP, 6, 14, 20, 20)},
 		{"TCP all flags", with(set(tcp("", ""), 13, "ff")), "", flags},
 		{"TCP behind IPv4 options", eth(ether4(ip4(6, "01010101", tcp("", "abcd")))), "", withTCP(packet4(0, 6, 14, 24, 48), 20)},
