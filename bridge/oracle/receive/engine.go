@@ -36,6 +36,7 @@ var (
 	aboutGRE = []track.Reason{
 		track.ReasonCall, track.ReasonAdopting, track.ReasonAnyGRE, track.ReasonGREv0, track.ReasonMalformed,
 		track.ReasonNotNegotiated, track.ReasonWrongSide, track.ReasonGREVersion, track.ReasonGREv0Denied, track.ReasonStrictGRE,
+		track.ReasonGREOther, track.ReasonGREOtherDenied,
 	}
 	aboutControl = []track.Reason{
 		track.ReasonControl, track.ReasonControlOutOfWindow, track.ReasonControlBadChecksum, track.ReasonControlUntracked,
