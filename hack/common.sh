@@ -12,6 +12,16 @@ die() {
 	exit 1
 }
 
+# check runs a command and shows what it said only if it failed.
+check() {
+	say "$*"
+	local said
+	if ! said=$(env "$@" 2>&1); then
+		printf '%s\n' "$said" >&2
+		die "failed: $*"
+	fi
+}
+
 # become_root SCRIPT ARGUMENTS… runs the script again as root, which network
 # namespaces need.
 become_root() {
