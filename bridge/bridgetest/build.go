@@ -12,7 +12,7 @@ import (
 const modulePath = "github.com/grewire/grewire"
 
 // builds are the programs built for the open labs of this process. They go
-// with the last lab, so that nothing stays behind.
+// with the last lab, or when Main ends, so that nothing stays behind.
 var builds struct {
 	mu    sync.Mutex
 	labs  int
@@ -39,7 +39,8 @@ func closeBuilds() error {
 
 // Build builds a program of this module, such as "cmd/grewire", as it is
 // released (static, without cgo) and returns the path of the binary. It works
-// inside the module's source tree, once per program while a lab is open.
+// inside the module's source tree, once per program while a lab is open or
+// Main runs.
 func (l *Lab) Build(program string) (string, error) {
 	builds.mu.Lock()
 	defer builds.mu.Unlock()

@@ -18,6 +18,8 @@ import (
 	"github.com/grewire/grewire/bridge/bridgetest"
 )
 
+func TestMain(m *testing.M) { os.Exit(bridgetest.Main(m)) }
+
 func namespace(t *testing.T, lab *bridgetest.Lab, name string) *bridgetest.Namespace {
 	t.Helper()
 	ns, err := lab.Namespace(name)

@@ -31,7 +31,7 @@ type bypassLab struct {
 // [bridge] table, a line each.
 func newBypassLab(t *testing.T, fail string, keys ...string) *bypassLab {
 	t.Helper()
-	lab := bridgetest.New(t)
+	lab := openLab(t)
 	top, err := bridgetest.Inline(lab)
 	if err != nil {
 		t.Fatal(err)

@@ -40,11 +40,21 @@ func startLab(t *testing.T, o bridgetest.InlineOption) *labBox {
 	return b
 }
 
+// openLab opens a lab for a box that is a process of its own. The race detector
+// does not see into it, so -short leaves out the tests that run one.
+func openLab(t *testing.T) *bridgetest.Lab {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs the built program")
+	}
+	return bridgetest.New(t)
+}
+
 // newLabBox prepares a box that does not run yet. keys are added to its
 // [bridge] table.
 func newLabBox(t *testing.T, o bridgetest.InlineOption, keys string) *labBox {
 	t.Helper()
-	lab := bridgetest.New(t)
+	lab := openLab(t)
 	top, err := bridgetest.Inline(lab, o)
 	if err != nil {
 		t.Fatal(err)

@@ -11,11 +11,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/grewire/grewire/bridge/bridgetest"
 	"github.com/grewire/grewire/config"
 	"github.com/grewire/grewire/track"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) { os.Exit(bridgetest.Main(m)) }
 
 // result is what a command did.
 type result struct {

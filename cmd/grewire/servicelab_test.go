@@ -39,7 +39,7 @@ type serviceLab struct {
 
 func newServiceLab(t *testing.T) *serviceLab {
 	t.Helper()
-	lab := bridgetest.New(t)
+	lab := openLab(t)
 	top, err := bridgetest.Inline(lab)
 	if err != nil {
 		t.Fatal(err)
