@@ -26,8 +26,13 @@
 //  7. Every frame with its final verdict is counted, once. The counters of
 //     all reasons add up to the frames received, but for those held.
 //
+// A batch that is much work, such as one of many calls that begin or end, is
+// carried in parts: the worker stops behind a frame, does steps 5 to 7 for what is
+// decided, and goes on with step 2. So nothing waits long behind it.
+//
 // A Guard, if there is one, leads the frames of a direction past the box while a
-// worker of it does not move. A worker beats before and after it receives and before it sends; one that
+// worker of it does not move. A worker beats before and after it receives, before it sends and between the parts
+// of a batch, never by a timer; one that
 // finds it has not moved for too long drops the batch that it has in hands, and
 // what came meanwhile. Frames that went past are
 // tracked all the same, so that calls which they opened are known.

@@ -52,7 +52,19 @@ func (e *Engine) Lane(in track.Side) *Lane {
 // leave, as track.Lane.Process does. The result is valid until the next
 // Process or Flush.
 func (l *Lane) Process(frames []track.Frame, now track.Time) []*track.Frame {
-	decided := l.lane.Process(frames, now)
+	return l.finish(l.lane.Process(frames, now))
+}
+
+// ProcessPart is Process for as many of the frames as a worker should be busy with
+// before it sends what is decided, as track.Lane.ProcessPart does. It returns how
+// many it took.
+func (l *Lane) ProcessPart(frames []track.Frame, now track.Time) (decided []*track.Frame, taken int) {
+	decided, taken = l.lane.ProcessPart(frames, now)
+	return l.finish(decided), taken
+}
+
+// finish translates what is decided, and publishes what happened by it.
+func (l *Lane) finish(decided []*track.Frame) []*track.Frame {
 	if t := l.engine.translator; t != nil {
 		t.Apply(decided, l.side)
 	}

@@ -139,10 +139,15 @@ func (w *worker) drain() error {
 	return nil
 }
 
-// lookAt has the frames tracked, and drops them: they went past the box.
+// lookAt has the frames tracked, and drops them: they went past the box. A worker
+// that has not let go beats on, also for the others of its direction.
 func (w *worker) lookAt(frames []track.Frame) {
-	if len(frames) > 0 {
-		w.bypassed(w.lane.Process(frames, w.clock()))
+	for len(frames) > 0 {
+		decided, taken := w.lane.ProcessPart(frames, w.clock())
+		w.bypassed(decided)
+		if frames = frames[taken:]; !w.away {
+			w.beat()
+		}
 	}
 }
 

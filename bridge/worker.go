@@ -47,18 +47,25 @@ func (w *worker) run(ctx context.Context) error {
 	return err
 }
 
-// cycle carries one batch.
+// cycle carries one batch, in parts if it is much work: what is decided leaves, and
+// the guard hears of the worker, before it goes on.
 func (w *worker) cycle() error {
 	w.cycles.Add(1)
 	if carries, err := w.tend(); !carries || err != nil {
 		return err
 	}
 	frames, err := w.receive()
-	if !w.beat() {
-		w.lookAt(frames)
-		return err
+	for {
+		if !w.beat() {
+			w.lookAt(frames)
+			return err
+		}
+		decided, taken := w.lane.ProcessPart(frames, w.clock())
+		err = errors.Join(err, w.carry(decided))
+		if frames = frames[taken:]; len(frames) == 0 {
+			return err
+		}
 	}
-	return errors.Join(err, w.carry(w.lane.Process(frames, w.clock())))
 }
 
 // receive waits for frames, as long as the guard can wait for a beat.

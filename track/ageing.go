@@ -79,6 +79,7 @@ func (w *work) evict(a aged) {
 // evictNow ends a connection that is still in the phase it may not stay in.
 // The caller holds no lock.
 func (w *work) evictNow(a *aged) {
+	w.spent += callWork
 	hash := w.t.controls.Hash(&a.key)
 	lock := w.t.lock(hash)
 	defer lock.Unlock()

@@ -13,6 +13,7 @@ const maxPending = 64
 // newCall makes a pending call of c, or returns 0 if a limit is reached. Who
 // asks for more than are agreed loses the oldest that was not.
 func (w *work) newCall(c *connection) ref {
+	w.spent += callWork
 	limits := &w.settings.Limits
 	if c.pending >= maxPending || c.pending > 0 && c.calls >= limits.CallsPerConnection {
 		w.endCall(c, c.oldest[pending], "evicted")
@@ -48,6 +49,7 @@ func (w *work) newCall(c *connection) ref {
 
 // connect lets the call's GRE pass from now on and reports whether it could.
 func (w *work) connect(c *connection, r ref) bool {
+	w.spent += callWork
 	k := w.t.calls.at(r)
 	if w.t.expectations.Add(flow.Sides) > int64(w.settings.Limits.Expectations) {
 		w.t.expectations.Add(-flow.Sides)
@@ -170,6 +172,7 @@ func (w *work) forget(c *connection, r ref) {
 // cleanUp removes a call, which is in no list of a connection, from the tables
 // that lead to it, and gives its record back.
 func (w *work) cleanUp(c *identity, r ref) {
+	w.spent += callWork
 	k := w.t.calls.at(r)
 	if k.state.CarriesGRE() {
 		for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {

@@ -1,6 +1,7 @@
 package track
 
 import (
+	"math"
 	"sync/atomic"
 
 	"github.com/grewire/grewire/track/flow"
@@ -35,6 +36,19 @@ type Lane struct {
 // and comes, as a copy, with the batch that releases it. The result is valid
 // until the next Process or Flush. Process(nil, now) only lets time pass.
 func (l *Lane) Process(frames []Frame, now Time) []*Frame {
+	decided, _ := l.process(frames, now, math.MaxInt)
+	return decided
+}
+
+// ProcessPart is Process for a worker that must not be busy for long: it may stop
+// behind any frame, and returns how many of them it took, which is all of them but
+// for a batch that is much work. The rest is for the next ProcessPart, after what
+// was decided has left.
+func (l *Lane) ProcessPart(frames []Frame, now Time) (decided []*Frame, taken int) {
+	return l.process(frames, now, partWork)
+}
+
+func (l *Lane) process(frames []Frame, now Time, most int) (decided []*Frame, taken int) {
 	l.begin(now)
 	l.fragments.expire(l.now)
 	l.expireHeld(l.now - controlHold)
@@ -46,11 +60,12 @@ func (l *Lane) Process(frames []Frame, now Time) []*Frame {
 			frames[i].slot = l.keymap.Touch(frames[i].hash)
 		}
 	}
-	for i := range frames {
-		l.decide(&frames[i])
+	for taken < len(frames) && l.spent < most {
+		l.decide(&frames[taken])
+		taken++
 	}
 	l.release()
-	return l.decided
+	return l.decided, taken
 }
 
 // Flush gives up the frames that are still held and returns them, dropped.
@@ -65,6 +80,7 @@ func (l *Lane) begin(now Time) {
 	l.now = max(l.now, now)
 	l.settings = l.t.settings.Load()
 	l.ending = l.t.endings.count() != 0
+	l.spent = 0
 	clear(l.decided)
 	l.decided = l.decided[:0]
 	l.fragments.pen.recycle(l.t)

@@ -7,6 +7,7 @@ import (
 // message acts on a control message that the end on side from sent. It returns
 // the number of the call concerned, if any, and whether the message opened it.
 func (w *work) message(c *connection, from Side, v pptp.View) (opened bool, serial uint64) {
+	w.spent += messageWork
 	t := v.ControlType()
 	switch {
 	case v.MessageType() != pptp.ControlMessage || pptp.FixedLength(t) == 0:

@@ -112,6 +112,7 @@ type work struct {
 	limited   map[string]Time // when a limit was last reported
 	promised  int             // heads set aside for the segment that is read
 	ending    bool            // the key map may have entries of calls that have ended
+	spent     int             // what the batch has cost so far, see partWork
 }
 
 // Events returns what happened since the last call. The slice is valid until

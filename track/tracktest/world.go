@@ -167,8 +167,13 @@ func (w *World) Batch(side track.Side, frames []track.Frame) []Result {
 // process runs a batch through the side's Lane and checks what comes out.
 func (w *World) process(side track.Side, frames []track.Frame) []Result {
 	w.tb.Helper()
-	results := w.settle(side, w.lanes[side].Process(frames, w.Now))
-	w.events = append(w.events, w.lanes[side].Events()...)
+	var results []Result
+	for first := true; first || len(frames) > 0; first = false {
+		decided, taken := w.lanes[side].ProcessPart(frames, w.Now)
+		results = append(results, w.settle(side, decided)...)
+		w.events = append(w.events, w.lanes[side].Events()...)
+		frames = frames[taken:]
+	}
 	w.checkLimits()
 	return results
 }
