@@ -180,12 +180,7 @@ func (k *call) takeName(c *connection, id uint16) {
 }
 
 // lanRole is the role of the call's end on the LAN.
-func (k *call) lanRole() pptp.Role {
-	if k.pns == LAN {
-		return pptp.PNS
-	}
-	return pptp.PAC
-}
+func (k *call) lanRole() pptp.Role { return k.roleOn(LAN) }
 
 // outerID is the ID that the end with this role assigned, as the WAN knows it.
 func (k *call) outerID(role pptp.Role) uint16 {

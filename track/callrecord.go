@@ -43,6 +43,14 @@ func (k *call) side(role pptp.Role) Side {
 	return k.pns.Other()
 }
 
+// roleOn is the role of the end on side.
+func (k *call) roleOn(side Side) pptp.Role {
+	if k.pns == side {
+		return pptp.PNS
+	}
+	return pptp.PAC
+}
+
 // id returns the call ID that the end with this role assigned, if it has.
 func (k *call) id(role pptp.Role) (uint16, bool) {
 	return k.ids[role-pptp.PNS], k.idKnown[role-pptp.PNS]

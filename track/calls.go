@@ -208,6 +208,8 @@ func (w *work) greSeen(key *flow.Key, e *keyEntry) {
 	}
 	if k.seen[key.Side.Other()] {
 		w.callEvent(EventCallActive, c, k)
+	} else {
+		w.t.awaits(c.greTo(key.Side, k.outerID(k.roleOn(key.Side))))
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	EventCallActive
 	EventCallEnded
 	EventCallRefused
+	EventCallOtherAddress // GRE with a call's ID comes from another address than the call's, Address
 	EventFrameDropped
 	EventLimitReached
 	EventLinkUp
@@ -44,7 +45,7 @@ const (
 var eventNames = [...]string{
 	EventControlOpen: "control-open", EventControlClose: "control-close", EventControlDesync: "control-desync", EventControlNotPPTP: "control-not-pptp", EventControlSilent: "control-silent",
 	EventCallRequested: "call-requested", EventCallConnected: "call-connected", EventCallActive: "call-active",
-	EventCallEnded: "call-ended", EventCallRefused: "call-refused", EventFrameDropped: "frame-dropped",
+	EventCallEnded: "call-ended", EventCallOtherAddress: "call-other-address", EventCallRefused: "call-refused", EventFrameDropped: "frame-dropped",
 	EventLimitReached: "limit-reached", EventLinkUp: "link-up", EventLinkDown: "link-down",
 	EventReloaded: "reloaded", EventReloadRefused: "reload-refused",
 	EventStateRestored: "state-restored", EventStateRefused: "state-refused",

@@ -268,4 +268,7 @@ func (l *Lane) unknownGRE(f *Frame) {
 	if l.settings.Policy.Adopt {
 		l.adopt(f)
 	}
+	if f.Verdict == Drop {
+		l.reportOtherAddress(f)
+	}
 }

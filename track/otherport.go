@@ -1,8 +1,6 @@
 package track
 
 import (
-	"sync"
-
 	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/stream"
 	"github.com/grewire/grewire/track/wire"
@@ -22,67 +20,33 @@ import (
 // If both ports are 1723 it is a control connection. A connection that the
 // tracker follows already is one, whatever its segments say.
 
-// otherFlows remembers the connections that are known to be other traffic. Its
-// memory is fixed: a new one takes the place of the oldest, and one that is
-// forgotten is found to be other traffic again by its next data segment.
-type otherFlows struct {
-	table *flow.Table[otherFlow] // ControlKey
-	mu    sync.Mutex             // guards ring and at
-	ring  []flow.Key
-	at    int
-}
-
-// otherFlow is a connection that is other traffic.
+// otherFlow is a connection that is known to be other traffic. One that is
+// forgotten is found to be so again by its next data segment.
 type otherFlow struct {
 	opened   bool // its SYN was seen: nothing that is in it is PPTP
 	lastSeen Time
 }
 
-func newOtherFlows(o *Options) *otherFlows {
-	n := shareOf(o.Limits.Connections)
-	return &otherFlows{table: flow.NewTable[otherFlow](n+1, o.Seed), ring: make([]flow.Key, n)}
+// addOther notes that the connection with key k is other traffic, and whether
+// its SYN was seen.
+func (l *Lane) addOther(k *flow.Key, opened bool) {
+	l.t.others.add(k, otherFlow{opened, l.now}, func(there *otherFlow) {
+		there.opened, there.lastSeen = there.opened || opened, l.now
+	})
 }
 
-// add notes that the connection with key k is other traffic.
-func (o *otherFlows) add(k *flow.Key, f otherFlow) {
-	hash := o.table.Hash(k)
-	s := o.table.Lock(hash)
-	v, found := s.Insert(hash, k)
-	if v != nil {
-		f.opened = f.opened || found && v.opened
-		*v = f
-	}
-	s.Unlock()
-	if v != nil && !found {
-		o.replace(k)
-	}
-}
-
-// replace puts k into the ring and forgets the connection that was there.
-func (o *otherFlows) replace(k *flow.Key) {
-	o.mu.Lock()
-	old := o.ring[o.at]
-	o.ring[o.at] = *k
-	o.at = (o.at + 1) % len(o.ring)
-	o.mu.Unlock()
-	if old != *k {
-		o.remove(&old)
-	}
-}
-
-func (o *otherFlows) remove(k *flow.Key) { drop(o.table, k) }
-
-// find returns what is known of the connection with key k. One that was silent
-// for longer than idle is not known any more.
-func (o *otherFlows) find(k *flow.Key, now, idle Time) (f otherFlow, known bool) {
-	hash := o.table.Hash(k)
-	s := o.table.Lock(hash)
+// findOther returns what is known of the connection with key k. One that was
+// silent for longer than a control connection may be is not known any more.
+func (l *Lane) findOther(k *flow.Key) (f otherFlow, known bool) {
+	table := l.t.others.table
+	hash := table.Hash(k)
+	s := table.Lock(hash)
 	defer s.Unlock()
 	v := s.Find(hash, k)
-	if v == nil || now-v.lastSeen > idle {
+	if v == nil || l.now-v.lastSeen > Time(l.settings.Timeouts.TCPEstablished) {
 		return otherFlow{}, false
 	}
-	v.lastSeen = now
+	v.lastSeen = l.now
 	return *v, true
 }
 
@@ -96,7 +60,7 @@ func (l *Lane) isOther(k *flow.Key, f *Frame) bool {
 	case p.Flags&wire.SYN != 0:
 		return l.opensOther(k, p)
 	}
-	known, ok := l.t.others.find(k, l.now, Time(l.settings.Timeouts.TCPEstablished))
+	known, ok := l.findOther(k)
 	switch data := f.Data[p.Payload:p.End]; {
 	case ok && known.opened:
 		return true
@@ -105,7 +69,7 @@ func (l *Lane) isOther(k *flow.Key, f *Frame) bool {
 	case stream.HasHeader(data) || l.mustBeRead(k, p):
 		return false
 	case !ok:
-		l.t.others.add(k, otherFlow{lastSeen: l.now})
+		l.addOther(k, false)
 	}
 	return true
 }
@@ -118,7 +82,7 @@ func (l *Lane) opensOther(k *flow.Key, p *wire.Packet) bool {
 	if answers := p.Flags&wire.ACK != 0; answers != toServer {
 		return false
 	} else if !answers || l.side == WAN || !l.t.nat.translatable(k.Src, k.Zone) {
-		l.t.others.add(k, otherFlow{opened: true, lastSeen: l.now})
+		l.addOther(k, true)
 	}
 	return true
 }

@@ -165,11 +165,7 @@ func (out *Call) add(from Side, e *keyEntry) {
 // traffic returns the key map's entry for the call's GRE that comes in by
 // from, under its key or set aside.
 func (t *Tracker) traffic(c *identity, k *call, from Side) keyEntry {
-	role := pptp.PNS
-	if k.pns == from {
-		role = pptp.PAC
-	}
-	key := c.greTo(from.Other(), k.outerID(role))
+	key := c.greTo(from.Other(), k.outerID(k.roleOn(from.Other())))
 	if e, _ := get(t.keymap[from], &key); e.serial == k.serial.Load() {
 		return e
 	}

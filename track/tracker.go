@@ -26,8 +26,9 @@ type Tracker struct {
 	adoptees    adoptees           // directions that may be of calls agreed before
 	unconfirmed *ageing
 	closed      *ageing
-	others      *otherFlows // with port 1723 at one end, but no control connections
-	endings     *endings    // calls that ended with their connection
+	others      *recent[otherFlow] // ControlKey: with port 1723 at one end, but no control connections
+	awaited     *recent[flow.Key]  // AnySourceKey -> GREKey of a direction that was not seen yet
+	endings     *endings           // calls that ended with their connection
 	buffers     *stream.Pool
 	nat         *aliases // nil if nothing is translated
 
@@ -75,7 +76,8 @@ func New(o Options) *Tracker {
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
-		others:      newOtherFlows(&o),
+		others:      newRecent[otherFlow](&o),
+		awaited:     newRecent[flow.Key](&o),
 		buffers:     stream.NewPool(buffersIn(&o.Limits)),
 		nat:         newAliases(&o),
 	}

@@ -90,6 +90,11 @@ var peerCases = []peerCase{
 		calls:  []string{peersCall + "active, 1/1"},
 	},
 	{
+		file:   "multihomed",
+		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12 forward call", "13 drop not-negotiated"},
+		calls:  []string{peersCall + "connected, 1/0"},
+	},
+	{
 		file:   "reply-cut-short",
 		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12 forward call", "13-16 forward control", "17 expect control", "18 forward control", "19-20 forward call"},
 		calls:  []string{firstCall + "connected, 2/0", "outgoing 10.0.0.11#2 203.0.113.9#102 connected, 1/0"},
