@@ -34,7 +34,7 @@ func stubs(n int) (data []byte) {
 	return data
 }
 
-// Octets that can make no call take no ID: they leave with DeadID, and so they do
+// Octets that can make no call take no ID: they leave with NoCallID, and so they do
 // when they are sent again.
 func TestNoIDForWhatMakesNoCall(t *testing.T) {
 	requests := tracktest.Encode(tracktest.OutRequest(7), tracktest.OutRequest(8))
@@ -74,7 +74,7 @@ func TestNoIDForWhatMakesNoCall(t *testing.T) {
 				t.Errorf("%d IDs are in use: %s", used, r)
 			}
 			if r.Passed() && b.lan[1].Side == track.LAN && r.Side == track.LAN {
-				wantEqual(t, "the ID that leaves", r.CallID(), track.DeadID)
+				wantEqual(t, "the ID that leaves", r.CallID(), track.NoCallID)
 			}
 			b.checkEmpty(t)
 		})
@@ -104,7 +104,7 @@ func TestRequestBeforeTheStartReply(t *testing.T) {
 				})
 			}
 			wantUp(t, calls...)
-			if a, b := calls[0].PNSAlias, calls[1].PNSAlias; a == b || a == track.DeadID || b == track.DeadID {
+			if a, b := calls[0].PNSAlias, calls[1].PNSAlias; a == b || a == track.NoCallID || b == track.NoCallID {
 				t.Errorf("the WAN knows the calls by IDs %d and %d", a, b)
 			}
 			b.checkEmpty(t)

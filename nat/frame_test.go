@@ -249,10 +249,10 @@ func TestUnknownIDs(t *testing.T) {
 		"Set-Link-Info":    c.Say(b.wan[0], tracktest.LinkInfo(7)),
 		"WAN-Error-Notify": c.Say(b.wan[0], tracktest.WANError(7)),
 	} {
-		wantEqual(t, name+" for the other host's", r.PeerCallID(), track.DeadID)
+		wantEqual(t, name+" for the other host's", r.PeerCallID(), track.NoCallID)
 	}
 	wantEqual(t, "Set-Link-Info for nobody's", c.Say(b.wan[0], tracktest.LinkInfo(77)).PeerCallID(), 77)
-	wantEqual(t, "Call-Clear-Request for none", c.Say(b.lan[0], tracktest.ClearRequest(30)).CallID(), track.DeadID)
+	wantEqual(t, "Call-Clear-Request for none", c.Say(b.lan[0], tracktest.ClearRequest(30)).CallID(), track.NoCallID)
 	wantEqual(t, "Call-Disconnect-Notify for none", c.Say(b.wan[0], tracktest.Disconnect(77)).CallID(), 77)
 	wantUp(t, k)
 }
@@ -263,7 +263,7 @@ func TestNoNameWithoutACall(t *testing.T) {
 	b, c := named(t, func(o *track.Options) { o.Limits.CallsPerConnection = 1 })
 	k := c.OutCall(7, 9)
 	used, _ := b.names.CallIDs()
-	wantEqual(t, "the ID asked for beyond a limit", c.Say(b.lan[0], tracktest.OutRequest(8)).CallID(), track.DeadID)
+	wantEqual(t, "the ID asked for beyond a limit", c.Say(b.lan[0], tracktest.OutRequest(8)).CallID(), track.NoCallID)
 	after, _ := b.names.CallIDs()
 	wantEqual(t, "IDs in use or at rest", after, used)
 

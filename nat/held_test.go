@@ -135,6 +135,7 @@ func TestGapsFilledAtOnce(t *testing.T) {
 		at := c.End(b.lan[0]).Next
 		want(t, c.At(b.lan[0], at+8, data[8:]), track.Hold, 0)
 		c.At(b.lan[0], at, data[:8])
+		c.End(b.wan[0]).Got = c.End(b.lan[0]).Next // what was held has arrived, too
 		c.Ack(b.wan[0])
 		b.Released = nil
 	}

@@ -81,7 +81,7 @@ func newSimulation(t *rapid.T) *simulation {
 func (s *simulation) occupy() {
 	c := s.b.Dial(tracktest.NewHost(track.LAN, "192.0.2.99"), s.b.wan[0])
 	for id := range uint16(3) {
-		if c.Say(c.Ends[0].Host, tracktest.OutRequest(1+id)).CallID() != track.DeadID {
+		if c.Say(c.Ends[0].Host, tracktest.OutRequest(1+id)).CallID() != track.NoCallID {
 			c.Say(c.Ends[1].Host, tracktest.OutReply(100+id, 1+id, pptp.OutCallResultConnected))
 			s.occupied[1+id] = true
 		}

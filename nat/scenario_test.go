@@ -92,7 +92,7 @@ func TestScenario036_EqualIDsOfTwoHundredClients(t *testing.T) {
 	}
 }
 
-// A call for which there is no ID is asked for with DeadID, which the server may
+// A call for which there is no ID is asked for with NoCallID, which the server may
 // answer as it likes: the client gets a refusal, Result Code 2 with Error Code 4
 // (no resource). A reply that gets no ID leaves as the same refusal. Calls that
 // live are not touched, and IDs that come back are given out.
@@ -104,19 +104,19 @@ func TestScenario037_NoIDLeft(t *testing.T) {
 	b.Events()
 	r := c.Say(b.lan[0], tracktest.OutRequest(11))
 	want(t, r, track.Rewrite, track.ReasonControl)
-	wantEqual(t, "the ID asked for", r.CallID(), track.DeadID)
+	wantEqual(t, "the ID asked for", r.CallID(), track.NoCallID)
 	wantEqual(t, "the limit reached", limitReached(b), "call_ids")
 
-	r = c.Say(b.wan[0], tracktest.OutReply(12, track.DeadID, pptp.OutCallResultConnected))
+	r = c.Say(b.wan[0], tracktest.OutReply(12, track.NoCallID, pptp.OutCallResultConnected))
 	want(t, r, track.Rewrite, track.ReasonControl)
 	wantRefused(t, r, 11)
-	wantDrop(t, b.GRE(b.wan[0], b.alias, track.DeadID), track.ReasonNoTranslation)
+	wantDrop(t, b.GRE(b.wan[0], b.alias, track.NoCallID), track.ReasonNoTranslation)
 	wantDrop(t, b.GRE(b.lan[0], b.wan[0], 12), track.ReasonNotNegotiated)
 
 	c.Say(b.wan[0], tracktest.InRequest(13))
 	r = c.Say(b.lan[0], tracktest.InReply(14, 13, pptp.InCallResultConnect)) // the LAN's answer
 	wantRefused(t, r, 13)
-	wantEqual(t, "the ID answered", r.CallID(), track.DeadID)
+	wantEqual(t, "the ID answered", r.CallID(), track.NoCallID)
 	wantUp(t, one, two)
 
 	one.Disconnect()
@@ -142,7 +142,7 @@ func TestScenario037_EndOfARefusedCall(t *testing.T) {
 		"the WAN's PAC": func(b *box, c *tracktest.Conn) tracktest.Result {
 			live := c.OutCall(2, 1)
 			c.Say(b.lan[0], tracktest.OutRequest(4))
-			wantRefused(t, c.Say(b.wan[0], tracktest.OutReply(2, track.DeadID, pptp.OutCallResultConnected)), 4)
+			wantRefused(t, c.Say(b.wan[0], tracktest.OutReply(2, track.NoCallID, pptp.OutCallResultConnected)), 4)
 			r := c.Say(b.wan[0], tracktest.Disconnect(2))
 			wantUp(t, live)
 			return r

@@ -137,14 +137,14 @@ func (e *simEnd) understand(m simMessage, v pptp.View) {
 		e.say(tracktest.EchoReply(1), nil)
 	case pptp.OutgoingCallRequest, pptp.IncomingCallRequest:
 		k.seen[e.at] = id
-		k.refused = k.refused || id == track.DeadID
+		k.refused = k.refused || id == track.NoCallID
 		e.reply(k)
 	case pptp.OutgoingCallReply, pptp.IncomingCallReply:
 		e.replied(k, id, result)
 	case pptp.IncomingCallConnected:
 		k.up[e.at] = true
 	case pptp.CallClearRequest:
-		if id != k.seen[e.at] && id != track.DeadID {
+		if id != k.seen[e.at] && id != track.NoCallID {
 			e.Fatalf("Call-Clear-Request for %d, want %d", id, k.seen[e.at])
 		}
 		if !k.over[e.at] {
@@ -200,7 +200,7 @@ func (e *simEnd) reply(k *simCall) {
 }
 
 func (e *simEnd) replied(k *simCall, id uint16, result uint8) {
-	k.refused = k.refused || id == track.DeadID
+	k.refused = k.refused || id == track.NoCallID
 	switch {
 	case result != 1:
 		k.refused = k.refused || result == 2 // nobody here says that
@@ -226,7 +226,7 @@ func (s *simulation) checkNames() {
 		if host.Side == track.WAN {
 			host, peer = peer, host
 		}
-		if k.Alias == nil || k.Alias.CallID == track.DeadID || k.State == track.CallRequested && host.CallID == 0 {
+		if k.Alias == nil || k.Alias.CallID == track.NoCallID || k.State == track.CallRequested && host.CallID == 0 {
 			continue
 		}
 		own, alias := end{host.Addr, peer.Addr, host.CallID}, end{k.Alias.Addr, peer.Addr, k.Alias.CallID}

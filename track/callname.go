@@ -55,12 +55,12 @@ func (n *aliases) hold(c *connection, id uint16, most int, now Time) (alias uint
 	defer s.Unlock()
 	name, found := s.Insert(hash, &key)
 	if name == nil {
-		return DeadID, "call_ids"
+		return NoCallID, "call_ids"
 	}
 	if !found {
 		if limit = n.take(c, name, id, most, now); limit != "" {
 			s.Delete(hash, &key)
-			return DeadID, limit
+			return NoCallID, limit
 		}
 	}
 	name.uses++
@@ -142,14 +142,14 @@ func (t *Tracker) aliasOf(c *connection, id uint16) (alias uint16, ok bool) {
 // does the call that they may become after all.
 func (w *work) reserve(c *connection, id uint16, v pptp.View) (alias uint16) {
 	w.unreserve(c)
-	c.reserved = reservation{id: id, alias: DeadID, dead: true}
+	c.reserved = reservation{id: id, alias: NoCallID, dead: true}
 	if c.phase != open || !w.inSession(c, LAN, v) || int(v.Length()) < pptp.FixedLength(v.ControlType()) {
-		return DeadID
+		return NoCallID
 	}
 	alias, limit := w.t.nat.hold(c, id, w.settings.Limits.idsPerHost(), w.now)
 	if limit != "" {
 		w.limit(limit)
-		return DeadID
+		return NoCallID
 	}
 	c.reserved = reservation{id: id, alias: alias, held: true}
 	return alias

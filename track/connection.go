@@ -259,7 +259,7 @@ func (w *work) forgetNames(c *connection) {
 	if c.named {
 		w.unreserve(c)
 		for side := range c.heads {
-			w.t.nat.forgetHeads(&c.heads[side])
+			w.t.nat.heads.forget(c, Side(side))
 		}
 	}
 }

@@ -122,10 +122,10 @@
 // session, of the length that the RFC gives it. A request that comes before the
 // answer to the start takes one, too, if its sender has acknowledged exactly what
 // the WAN's end has sent, so that a flood by somebody who does not see the
-// connection takes none. Anything else leaves with DeadID, below. And a host on the LAN has so many at most, in use and at rest, whatever
+// connection takes none. Anything else leaves with NoCallID, below. And a host on the LAN has so many at most, in use and at rest, whatever
 // becomes of its calls.
 //
-// If no ID is free, the call is asked for with DeadID, which no call has. What is
+// If no ID is free, the call is asked for with NoCallID, which no call has. What is
 // answered to that goes on as a refusal: Result Code 2, Error Code 4, no resource.
 // The peer that answered has a call then whose GRE goes nowhere, until whoever
 // was refused closes the connection, or the peer notices. An answer that would

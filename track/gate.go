@@ -276,7 +276,11 @@ func (l *Lane) translate(c *connection, f *Frame) {
 		return
 	}
 	l.readdress(c, f)
-	l.patch(c, f, dataPosition(p), p.PayloadLength())
+	if !l.patch(c, f, dataPosition(p), p.PayloadLength()) && l.side == LAN && !l.needless(c, f) {
+		f.Change = Change{}
+		f.decide(Drop, ReasonNoTranslation)
+		return
+	}
 	f.changed()
 }
 
@@ -290,13 +294,17 @@ func (l *Lane) unread(c *connection, f *Frame) bool {
 	switch {
 	case p.PayloadLength() == 0:
 		return false
-	case c.stale() && saysNoID(l.side, f.Data[p.Payload:p.End]):
+	case l.needless(c, f):
 		return false
 	case l.side == WAN:
 		return d.State() == stream.Reading && ahead && outOfWindow
 	}
-	forgotten := l.t.nat.forgets(&c.heads[LAN], dataPosition(p))
-	return d.State() == stream.Searching || ahead || outOfWindow || forgotten
+	return d.State() == stream.Searching || ahead || outOfWindow
+}
+
+// needless reports whether a segment may leave unread, see saysNoID.
+func (l *Lane) needless(c *connection, f *Frame) bool {
+	return c.stale() && saysNoID(l.side, f.Data[f.Packet.Payload:f.Packet.End])
 }
 
 // learn takes note of the MAC address by which the LAN's end can be reached, which
@@ -369,9 +377,9 @@ func (l *Lane) translateFragment(c *connection, f *Frame, d *datagram) {
 	unread := s.State() == stream.Searching || after(start+uint32(octets), s.Frontier(l.t.buffers))
 	l.readdress(c, f)
 	f.Change.What &^= ChangePort
-	l.patch(c, f, start, octets)
+	known := l.patch(c, f, start, octets)
 	outOfWindow := f.Reason == ReasonControlOutOfWindow // its octets, too, nobody has looked at
-	if f.Change.What&ChangeOctets != 0 || (unread || outOfWindow) && l.side == LAN {
+	if f.Change.What&ChangeOctets != 0 || (unread || outOfWindow || !known) && l.side == LAN {
 		f.Change.What = 0
 		f.decide(Drop, ReasonNoTranslation)
 		return

@@ -6,21 +6,24 @@ import (
 	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/stream"
-	"github.com/grewire/grewire/track/wire"
 )
 
 // The box keeps the first octets of each message, as they leave: with the name
 // of its call ID, and with the result of a call that is refused. They belong to a
-// position of the stream, not to a segment: whatever is sent again, and however it
-// is cut then, leaves as the first copy did, until the receiver has acknowledged
-// it. That goes for what tells the kind of message, too: nobody can have the box
-// read one, and send another to the same position.
+// position of the stream, not to a segment: what is sent again, however it is cut
+// then, leaves as the first copy did. That goes for what tells the kind of a
+// message, too: nobody can have the box read one, and send another to the same
+// position.
+//
+// A head is kept until the receiver has acknowledged its message, and then until
+// its place is needed: the acknowledgment may be lost behind the box. An octet of
+// the LAN leaves only as part of a message whose head is there (patch).
 
-// head is an element of a direction's list, in the order of the stream.
+// head is the beginning of a message.
 type head struct {
-	next     ref
 	position uint32
-	n        uint8 // octets that are there
+	size     uint16 // octets of the message, as far as is known
+	n        uint8  // octets that are there
 	octets   [headLength]byte
 	named    bool // it was decided what its ID is called
 	refused  bool
@@ -33,57 +36,233 @@ const (
 	headLength  = refusalAt + fieldLength
 )
 
-// headList is the heads of one direction that are not acknowledged.
-type headList struct {
-	head, tail ref
-	n          int
-	forgot     bool // there were others before them, before a restart
-}
+// end is the position behind the last octet of h that is there.
+func (h *head) end() uint32 { return h.position + uint32(h.n) }
 
-// maxHeads is how many heads a direction may have in flight: those of the
-// shortest messages in a window of 64 KiB. A window that is larger fills more
-// slowly.
-const maxHeads = 1<<16/pptp.HeaderLength + 2
+// stop is the position behind the message.
+func (h *head) stop() uint32 { return h.position + uint32(max(h.size, uint16(h.n))) }
 
-// Each direction has fewHeads of its own, which nobody else gets: as many messages
-// can be on their way, whoever does not acknowledge what he gets. Those beyond are
-// shared by all.
-const fewHeads = 4
-
-// sharedHeads is how many heads there are to share, and headsFor how many in all.
-func sharedHeads(l *Limits) int { return 2*l.Calls + 2*maxHeads }
-func headsFor(l *Limits) int    { return flow.Sides*fewHeads*l.Connections + sharedHeads(l) }
-
-// shared is how many of a direction's heads are no more its own.
-func shared(heads int) int64 { return int64(max(heads-fewHeads, 0)) }
-
-// promise sets heads aside for what a segment may need that begins messages. It
-// reports false if there are none.
-func (w *work) promise(c *connection, side Side, messages int) bool {
-	n, has := w.t.nat, c.heads[side].n
-	need := shared(has+messages) - shared(has)
-	if has+messages > maxHeads || n.shared.Add(need) > n.sharable {
-		if has+messages <= maxHeads {
-			n.shared.Add(-need)
-		}
-		w.limit("nat.heads")
-		return false
+// take adds what is there of a message by now.
+func (h *head) take(v pptp.View) {
+	h.n += uint8(copy(h.octets[h.n:], v[min(int(h.n), len(v)):]))
+	h.size = uint16(len(v))
+	if h.n >= fieldLength {
+		h.size = max(h.size, min(binary.BigEndian.Uint16(h.octets[:]), stream.MaxLength))
 	}
-	w.promised = messages
-	return true
 }
 
-// unpromise gives back what was set aside and not needed.
-func (w *work) unpromise(c *connection, side Side) {
-	has := c.heads[side].n
-	w.t.nat.shared.Add(shared(has) - shared(has+w.promised))
-	w.promised = 0
+// A direction's heads are a ring in the order of the stream, so that one is found
+// by its position in a few steps. There are rings of three sizes. Each direction
+// has one of fewHeads of its own, which no other gets: so many messages can be on
+// their way whatever others do. The larger ones are shared by all, and a direction
+// has one while more than fewHeads of its messages are not acknowledged.
+//
+// maxHeads is how many a direction may have on their way: all of the shortest
+// messages that a segment in a jumbo frame has room for, so that a segment that is
+// sent again alone always passes; and more than twice as many requests as a window
+// of 64 KiB holds. A window with more of them fills more slowly.
+const (
+	fewHeads  = 4
+	someHeads = 64
+	maxHeads  = 1024
+)
+
+// headRings are the rings of all directions.
+type headRings struct {
+	few  [][flow.Sides][fewHeads]head // by connection
+	some *slab[[someHeads]head]
+	many *slab[[maxHeads]head]
+}
+
+func newHeadRings(l *Limits) headRings {
+	return headRings{
+		few:  make([][flow.Sides][fewHeads]head, l.Connections),
+		some: newSlab[[someHeads]head](2*l.Calls/someHeads + 8),
+		many: newSlab[[maxHeads]head](l.Calls/maxHeads/4 + 2),
+	}
+}
+
+// use is how many heads have room in the shared rings that are taken, and in all.
+func (r *headRings) use() Use {
+	return Use{
+		Used:  r.some.used()*someHeads + r.many.used()*maxHeads,
+		Limit: len(r.some.items)*someHeads + len(r.many.items)*maxHeads,
+	}
+}
+
+// headList is the heads of a direction.
+type headList struct {
+	some, many ref    // its larger ring, if it has one
+	first, n   uint16 // where the oldest is in the ring, and how many there are
+	done       uint16 // how many of the oldest are acknowledged
+}
+
+// waiting is how many heads are not acknowledged.
+func (l *headList) waiting() int { return int(l.n - l.done) }
+
+// headLog is a headList with the ring that it is in.
+type headLog struct {
+	*headList
+	ring []head
+}
+
+// log returns the heads of a direction.
+func (r *headRings) log(c *connection, side Side) headLog {
+	list := &c.heads[side]
+	switch {
+	case list.many != 0:
+		return headLog{list, r.many.at(list.many)[:]}
+	case list.some != 0:
+		return headLog{list, r.some.at(list.some)[:]}
+	}
+	return headLog{list, r.few[c.self-1][side][:]}
+}
+
+// at returns the head number i, from the oldest on.
+func (g *headLog) at(i int) *head { return &g.ring[(int(g.first)+i)%len(g.ring)] }
+
+// last returns the newest head, or nil.
+func (g *headLog) last() *head {
+	if g.n == 0 {
+		return nil
+	}
+	return g.at(int(g.n) - 1)
+}
+
+// search returns the number of the first head whose message reaches beyond a
+// position, or how many heads there are.
+func (g *headLog) search(position uint32) int {
+	low, high := 0, int(g.n)
+	for low < high {
+		if middle := (low + high) / 2; after(g.at(middle).stop(), position) {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return low
+}
+
+// add puts a head behind the others, in the place of the oldest if that is needed
+// and is acknowledged. It returns nil if there is no room.
+func (g *headLog) add(h head) *head {
+	if int(g.n) == len(g.ring) {
+		if g.done == 0 {
+			return nil
+		}
+		g.drop(1)
+	}
+	g.n++
+	last := g.last()
+	*last = h
+	return last
+}
+
+// drop forgets so many of the oldest.
+func (g *headLog) drop(n int) {
+	g.first = uint16((int(g.first) + n) % len(g.ring))
+	g.n -= uint16(n)
+	g.done -= min(g.done, uint16(n))
+}
+
+// acknowledged takes note that the receiver has everything before a position.
+func (g *headLog) acknowledged(position uint32) {
+	done := g.search(position)
+	if done > 0 && done == int(g.n) && !g.last().whole {
+		done-- // more of it may come
+	}
+	g.done = max(g.done, uint16(done))
+}
+
+// makeRoom sees to it that a direction has room for so many heads more. It reports
+// false if there is none.
+func (r *headRings) makeRoom(c *connection, side Side, messages int) bool {
+	list := &c.heads[side]
+	for {
+		g := r.log(c, side)
+		need := list.waiting() + messages
+		if need <= len(g.ring) {
+			return true
+		}
+		to := headList{}
+		if need <= someHeads {
+			to.some = r.some.get(len(r.some.items))
+		}
+		if to.some == 0 && need <= maxHeads {
+			to.many = r.many.get(len(r.many.items))
+		}
+		if to == (headList{}) {
+			return false
+		}
+		r.move(c, side, to)
+	}
+}
+
+// giveBack takes a direction's larger ring back that it needs no more.
+func (r *headRings) giveBack(c *connection, side Side) {
+	if list := &c.heads[side]; (list.some|list.many) != 0 && list.waiting() <= fewHeads {
+		r.move(c, side, headList{})
+	}
+}
+
+// move puts the newest heads of a direction into another ring, as many as fit.
+func (r *headRings) move(c *connection, side Side, to headList) {
+	from, old := r.log(c, side), c.heads[side]
+	from.headList = &old
+	c.heads[side] = to
+	g := r.log(c, side)
+	from.drop(max(int(old.n)-len(g.ring), 0))
+	for i := range int(old.n) {
+		g.ring[i] = *from.at(i)
+	}
+	g.n, g.done = old.n, old.done
+	r.put(&old)
+}
+
+func (r *headRings) put(list *headList) {
+	if list.some != 0 {
+		r.some.put(list.some)
+	}
+	if list.many != 0 {
+		r.many.put(list.many)
+	}
+}
+
+// forget forgets all heads of a direction.
+func (r *headRings) forget(c *connection, side Side) {
+	r.put(&c.heads[side])
+	c.heads[side] = headList{}
+}
+
+// promise makes room for the heads that a segment may need that begins messages.
+// It reports false if there is none.
+func (w *work) promise(c *connection, side Side, messages int) bool {
+	ok := w.t.nat.heads.makeRoom(c, side, messages)
+	if !ok {
+		w.limit("nat.heads")
+	}
+	return ok
+}
+
+// freeHeads takes note that what a direction has sent before a position is
+// acknowledged. Of the WAN's end nothing is kept of what is not read: it goes on,
+// by any number of octets, and its positions come round.
+func (n *aliases) freeHeads(c *connection, side Side, acknowledged uint32) {
+	g := n.heads.log(c, side)
+	g.acknowledged(acknowledged)
+	if side == WAN && c.streams[side].State() != stream.Reading {
+		g.drop(int(g.done))
+	}
+	n.heads.giveBack(c, side)
 }
 
 // messagesIn is how many messages have their first octet in a segment's data, or
 // the second, behind what a direction has of the one on its way; at most.
 func messagesIn(d *stream.Direction, pool *stream.Pool, position uint32, data []byte) (n int) {
-	if d.State() != stream.Reading {
+	switch d.State() {
+	case stream.Lost:
+		return 0
+	case stream.Searching:
 		return len(data)/pptp.HeaderLength + 1
 	}
 	old := d.Frontier(pool) - position
@@ -109,139 +288,16 @@ func messagesIn(d *stream.Direction, pool *stream.Pool, position uint32, data []
 // headOf returns the head of the message at a position, with what is there of it
 // by now, or nil if there is no room.
 func (w *work) headOf(c *connection, side Side, position uint32, v pptp.View, whole bool) *head {
-	n, list := w.t.nat, &c.heads[side]
-	if list.tail == 0 || n.heads.at(list.tail).position != position {
-		if w.promised == 0 || !n.addHead(list, head{position: position}) {
+	g := w.t.nat.heads.log(c, side)
+	h := g.last()
+	if h == nil || h.position != position {
+		if h = g.add(head{position: position}); h == nil {
 			return nil
 		}
-		w.promised--
 	}
-	h := n.heads.at(list.tail)
-	h.n += uint8(copy(h.octets[h.n:], v[min(int(h.n), len(v)):]))
-	h.whole = whole
-	h.refuse(h.refused)
+	h.take(v)
+	if h.whole = whole; h.refused {
+		h.refuse()
+	}
 	return h
-}
-
-// addHead puts a head at the end of a direction's list. Room for it has been
-// promised.
-func (n *aliases) addHead(list *headList, h head) bool {
-	r := n.heads.get(len(n.heads.items))
-	if r == 0 {
-		return false
-	}
-	*n.heads.at(r) = h
-	if list.tail != 0 {
-		n.heads.at(list.tail).next = r
-	} else {
-		list.head = r
-	}
-	list.tail = r
-	list.n++
-	return true
-}
-
-// name makes the ID at an offset leave by another name.
-func (h *head) name(at int, id uint16) { binary.BigEndian.PutUint16(h.octets[at:], id) }
-
-// refuse makes a reply a refusal.
-func (h *head) refuse(refused bool) {
-	if h.refused = refused; refused {
-		binary.BigEndian.PutUint16(h.octets[refusalAt:], refusal)
-	}
-}
-
-// end is the position behind the last octet of h that is there.
-func (h *head) end() uint32 { return h.position + uint32(h.n) }
-
-// freeHeads forgets the heads of a direction before a position.
-func (n *aliases) freeHeads(list *headList, acknowledged uint32) {
-	for list.head != 0 {
-		h := n.heads.at(list.head)
-		if after(h.end(), acknowledged) || !h.whole && h.next == 0 {
-			return // more of it may come
-		}
-		n.freeFirst(list)
-	}
-}
-
-func (n *aliases) freeFirst(list *headList) {
-	n.shared.Add(shared(list.n-1) - shared(list.n))
-	r := list.head
-	if list.head = n.heads.at(r).next; list.head == 0 {
-		list.tail = 0
-	}
-	list.n--
-	n.heads.put(r)
-}
-
-// forgets reports whether octets from a position on may be of a message whose head
-// is not known any more.
-func (n *aliases) forgets(list *headList, position uint32) bool {
-	if list.forgot && list.head == 0 {
-		list.forgot = false // all is acknowledged
-	}
-	return list.forgot && after(n.heads.at(list.head).position, position)
-}
-
-// forgetHeads forgets all heads of a direction.
-func (n *aliases) forgetHeads(list *headList) {
-	for list.head != 0 {
-		n.freeFirst(list)
-	}
-}
-
-// dataPosition is the position in the stream of a segment's first octet.
-func dataPosition(p *wire.Packet) uint32 {
-	if p.Flags&wire.SYN != 0 {
-		return p.Seq + 1
-	}
-	return p.Seq
-}
-
-// patch says which octets of a segment leave otherwise than they came.
-func (l *Lane) patch(c *connection, f *Frame, start uint32, data int) {
-	end, first := start+uint32(data), len(l.octets)
-	for r := c.heads[l.side].head; r != 0; {
-		h := l.t.nat.heads.at(r)
-		if !after(end, h.position) {
-			break
-		}
-		l.patchHead(f, h, start, end)
-		r = h.next
-	}
-	if len(l.octets) > first {
-		f.Change.What |= ChangeOctets
-		f.Change.Octets = l.octets[first:len(l.octets):len(l.octets)]
-	}
-}
-
-// patchHead adds what of a head lies in the segment [start, end) and is not as
-// it should be.
-func (l *Lane) patchHead(f *Frame, h *head, start, end uint32) {
-	from, to := uint32(0), uint32(h.n)
-	if after(start, h.position) {
-		from = min(start-h.position, to)
-	}
-	if after(h.end(), end) {
-		to = end - h.position
-	}
-	base := f.dataAt() + h.position - start
-	for at := from; at < to; at++ {
-		if f.Data[base+at] == h.octets[at] {
-			continue
-		}
-		o := Octets{At: base + at}
-		o.N = uint8(copy(o.New[:], h.octets[at:to]))
-		l.octets = append(l.octets, o)
-		at++
-	}
-}
-
-// dataAt is where the octets of the stream begin in a frame.
-func (f *Frame) dataAt() uint32 {
-	if f.Packet.Kind == wire.LaterFragment {
-		return f.Packet.L4
-	}
-	return f.Packet.Payload
 }

@@ -58,7 +58,9 @@ func (w *work) nameOutward(c *connection, h *head, at int, v pptp.View) {
 			return // it assigns none
 		}
 		h.name(at, w.reserve(c, id, v))
-		h.refuse(c.reserved.dead)
+		if c.reserved.dead {
+			h.refuse()
+		}
 	case pptp.CallClearRequest:
 		h.name(at, w.outwardOr(c, id))
 	case pptp.CallDisconnectNotify:
@@ -75,13 +77,14 @@ const granted = uint8(pptp.OutCallResultConnected)
 // has made no call: whatever comes of it must not be taken for a later call's
 // that gets the name. It is too late if the name is in octets before fresh.
 func (w *work) disown(c *connection, position, fresh uint32) {
-	r := c.heads[LAN].tail
-	if r == 0 || !c.reserved.held {
+	g := w.t.nat.heads.log(c, LAN)
+	h := g.last()
+	if h == nil || !c.reserved.held {
 		return
 	}
 	at, _ := pptp.CallIDOffset(pptp.OutgoingCallRequest) // the same in all that assign one
-	if h := w.t.nat.heads.at(r); h.position == position && !after(fresh, position+uint32(at)) {
-		h.name(at, DeadID)
+	if h.position == position && !after(fresh, position+uint32(at)) {
+		h.name(at, NoCallID)
 		c.reserved.unsaid = true
 	}
 }
@@ -96,7 +99,7 @@ func (w *work) outwardOr(c *connection, id uint16) uint16 {
 	if c.midway {
 		return id
 	}
-	return DeadID
+	return NoCallID
 }
 
 // nameInward decides about a message of the WAN's end.
@@ -112,14 +115,16 @@ func (w *work) nameInward(c *connection, h *head, at int, v pptp.View) {
 	r := w.agreedFirst(c, party{0, 0, LAN, id, WAN})
 	if r == 0 {
 		if t != pptp.CallDisconnectNotify && w.misread(c, id) {
-			h.name(at, DeadID)
+			h.name(at, NoCallID)
 		}
 		return
 	}
 	k := w.t.calls.at(r)
 	own, _ := k.id(k.lanRole())
 	h.name(at, own)
-	h.refuse(k.refused && isReply(t))
+	if k.refused && isReply(t) {
+		h.refuse()
+	}
 }
 
 // misread reports whether c's end on the LAN has assigned this ID itself, to a

@@ -165,7 +165,7 @@ func (l *Lane) readKept(c *connection, f *Frame, from *candidate) {
 	c.streams[other] = from.octets
 	l.readFrom(c, f, other, c.streams[other].Segment(l.t.buffers, from.end.end, nil))
 	if c.named {
-		l.unpromise(c, other)
+		l.t.nat.heads.giveBack(c, other)
 	}
 }
 

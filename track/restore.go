@@ -105,7 +105,6 @@ func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
 	if c.named {
 		for side := range c.heads {
 			r.restoreHeads(&s.Heads[side], c, Side(side))
-			c.heads[side].forgot = s.MoreHeads[side]
 		}
 	}
 	r.t.enterConfirmed(c)

@@ -13,8 +13,7 @@ import (
 func (t *Tracker) saveNamed(out *SavedConnection, c *connection) {
 	out.LANMAC = t.nat.hosts[c.self-1].mac.Load()
 	for side := range out.Heads {
-		t.nat.saveHeads(&out.Heads[side], &c.heads[side])
-		out.MoreHeads[side] = c.heads[side].n > savedHeads
+		t.nat.saveHeads(&out.Heads[side], t.nat.heads.log(c, Side(side)))
 		if d := &c.streams[side]; d.State() == stream.Reading && d.Holds() {
 			position := t.saveSplit(&out.Heads[side], c, Side(side))
 			out.Ends[side].Position, out.Ends[side].Reading = position, true
@@ -24,13 +23,10 @@ func (t *Tracker) saveNamed(out *SavedConnection, c *connection) {
 }
 
 // saveHeads saves the last heads of a list, in their order.
-func (n *aliases) saveHeads(out *[savedHeads]SavedHead, list *headList) {
-	left := list.n
-	for r := list.head; r != 0; r = n.heads.at(r).next {
-		if h := n.heads.at(r); left <= savedHeads {
-			out[savedHeads-left] = SavedHead{Position: h.position, N: h.n, Octets: h.octets}
-		}
-		left--
+func (n *aliases) saveHeads(out *[savedHeads]SavedHead, g headLog) {
+	for left := min(int(g.n), savedHeads); left > 0; left-- {
+		h := g.at(int(g.n) - left)
+		out[savedHeads-left] = SavedHead{Position: h.position, N: h.n, Octets: h.octets}
 	}
 }
 
@@ -56,17 +52,17 @@ func (t *Tracker) saveSplit(out *[savedHeads]SavedHead, c *connection, side Side
 // restoreHeads takes back what saveNamed has saved of a direction that is read
 // again.
 func (w *work) restoreHeads(saved *[savedHeads]SavedHead, c *connection, side Side) {
-	n, list := w.t.nat, &c.heads[side]
 	for i := range saved {
 		s := &saved[i]
-		if s.N == 0 || s.N > headLength || n.shared.Load()+shared(list.n+1)-shared(list.n) > n.sharable {
+		if s.N == 0 || s.N > headLength || !w.promise(c, side, 1) {
 			continue
 		}
-		h := head{position: s.Position, n: s.N, octets: s.Octets, whole: !s.Split, named: !s.Split}
-		if !n.addHead(list, h) {
+		g := w.t.nat.heads.log(c, side)
+		h := head{position: s.Position, whole: !s.Split, named: !s.Split}
+		h.take(s.Octets[:s.N])
+		if last := g.last(); last != nil && after(last.stop(), h.position) || g.add(h) == nil {
 			continue
 		}
-		n.shared.Add(shared(list.n) - shared(list.n-1))
 		if d := &c.streams[side]; s.Split && i == savedHeads-1 && d.State() == stream.Reading && d.Begin() == s.Position {
 			reader := d.Segment(w.t.buffers, s.Position, s.Octets[:s.N])
 			reader.Next(new(stream.Message))

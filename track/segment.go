@@ -232,7 +232,7 @@ func (l *Lane) renew(c *connection) {
 func (w *work) start(c *connection, side Side, position uint32) {
 	c.streams[side].Start(w.t.buffers, position)
 	if c.named {
-		w.t.nat.forgetHeads(&c.heads[side])
+		w.t.nat.heads.forget(c, side)
 	}
 }
 
@@ -338,7 +338,7 @@ func (l *Lane) acknowledged(c *connection, f *Frame) {
 		ack-- // FIN is no octet of the stream
 	}
 	if c.named {
-		l.t.nat.freeHeads(&c.heads[other], ack)
+		l.t.nat.freeHeads(c, other, ack)
 	}
 	for d := &c.streams[other]; d.Acknowledged(l.t.buffers, ack); {
 		l.count(AnomalyMissedOctets)
@@ -398,7 +398,7 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 		return
 	}
 	l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
-	l.unpromise(c, l.side)
+	l.t.nat.heads.giveBack(c, l.side)
 }
 
 // readFrom acts on every message of the end on side that reader has; f is the

@@ -30,7 +30,7 @@ func (t *Tracker) Usage() map[string]Use {
 		usage["nat.aliases"] = Use{n.controls.Len(), t.made.Connections}
 		usage["nat.names"] = Use{n.names.Len(), t.made.Calls + t.made.Connections}
 		usage["nat.quotes"] = Use{n.quotes.Len(), t.made.Calls}
-		usage["nat.heads"] = Use{n.heads.used(), len(n.heads.items)}
+		usage["nat.heads"] = n.heads.use()
 	}
 	return usage
 }

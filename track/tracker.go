@@ -112,7 +112,6 @@ type work struct {
 	evicted   []aged
 	anomalies [NumAnomalies]atomic.Uint64
 	limited   map[string]Time // when a limit was last reported
-	promised  int             // heads set aside for the segment that is read
 	ending    bool            // the key map may have entries of calls that have ended
 	spent     int             // what the batch has cost so far, see partWork
 }

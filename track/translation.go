@@ -58,9 +58,9 @@ type IDPool struct {
 	Alias, Peer, Host wire.Addr
 }
 
-// DeadID is the call ID that TakeID never gives out: of a call that got none, so
+// NoCallID is the call ID that TakeID never gives out: of a call that got none, so
 // that it is refused.
-const DeadID = 0xffff
+const NoCallID = 0xffff
 
 // What a Change changes, as a set.
 const (
@@ -117,9 +117,7 @@ type aliases struct {
 	names    *flow.Table[callName] // CallNameKey
 	quotes   *flow.Table[quoted]   // QuoteKey
 	hosts    []lanHost             // by connection
-	heads    *slab[head]
-	shared   atomic.Int64 // heads in use, or promised, beyond those that each direction has
-	sharable int64
+	heads    headRings
 }
 
 // lanHost is what GRE has to know of a connection's end on the LAN. It is
@@ -139,8 +137,7 @@ func newAliases(o *Options) *aliases {
 		controls:    flow.NewTable[endpoint](o.Limits.Connections, o.Seed),
 		names:       flow.NewTable[callName](o.Limits.Calls+o.Limits.Connections, o.Seed),
 		hosts:       make([]lanHost, o.Limits.Connections),
-		heads:       newSlab[head](headsFor(&o.Limits)),
-		sharable:    int64(sharedHeads(&o.Limits)),
+		heads:       newHeadRings(&o.Limits),
 	}
 	n.quotes = flow.NewTable[quoted](o.Limits.Calls, o.Seed)
 	return n

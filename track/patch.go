@@ -1,0 +1,78 @@
+package track
+
+import (
+	"encoding/binary"
+
+	"github.com/grewire/grewire/track/wire"
+)
+
+// name makes the ID at an offset leave by another name.
+func (h *head) name(at int, id uint16) { binary.BigEndian.PutUint16(h.octets[at:], id) }
+
+// refuse makes a reply a refusal.
+func (h *head) refuse() {
+	h.refused = true
+	binary.BigEndian.PutUint16(h.octets[refusalAt:], refusal)
+}
+
+// dataPosition is the position in the stream of a segment's first octet.
+func dataPosition(p *wire.Packet) uint32 {
+	if p.Flags&wire.SYN != 0 {
+		return p.Seq + 1
+	}
+	return p.Seq
+}
+
+// patch says which octets of a segment leave otherwise than they came. It reports
+// whether all of them are of messages whose heads are there: if not, nobody knows
+// what they were when they left first.
+func (l *Lane) patch(c *connection, f *Frame, start uint32, data int) (known bool) {
+	end, first := start+uint32(data), len(l.octets)
+	g := l.t.nat.heads.log(c, l.side)
+	upTo := start
+	for i := g.search(start); i < int(g.n); i++ {
+		h := g.at(i)
+		if !after(end, h.position) {
+			break
+		}
+		if !after(h.position, upTo) {
+			upTo = h.stop()
+		}
+		l.patchHead(f, h, start, end)
+	}
+	if len(l.octets) > first {
+		f.Change.What |= ChangeOctets
+		f.Change.Octets = l.octets[first:len(l.octets):len(l.octets)]
+	}
+	return !after(end, upTo)
+}
+
+// patchHead adds what of a head lies in the segment [start, end) and is not as
+// it should be.
+func (l *Lane) patchHead(f *Frame, h *head, start, end uint32) {
+	from, to := uint32(0), uint32(h.n)
+	if after(start, h.position) {
+		from = min(start-h.position, to)
+	}
+	if after(h.end(), end) {
+		to = end - h.position
+	}
+	base := f.dataAt() + h.position - start
+	for at := from; at < to; at++ {
+		if f.Data[base+at] == h.octets[at] {
+			continue
+		}
+		o := Octets{At: base + at}
+		o.N = uint8(copy(o.New[:], h.octets[at:to]))
+		l.octets = append(l.octets, o)
+		at++
+	}
+}
+
+// dataAt is where the octets of the stream begin in a frame.
+func (f *Frame) dataAt() uint32 {
+	if f.Packet.Kind == wire.LaterFragment {
+		return f.Packet.L4
+	}
+	return f.Packet.Payload
+}
