@@ -269,7 +269,7 @@ func TestNoNameWithoutACall(t *testing.T) {
 
 	c.Say(b.wan[0], tracktest.OutRequest(50))
 	for _, result := range []pptp.OutCallResult{pptp.OutCallResultBusy, 0} {
-		wantEqual(t, "the ID of a refusal", c.Say(b.lan[0], tracktest.OutReply(5, 50, result)).CallID(), 5)
+		wantEqual(t, "the ID of a refusal", c.Say(b.lan[0], tracktest.OutReply(5, 50, result)).CallID(), track.NoCallID)
 	}
 	refused, _ := b.names.CallIDs()
 	wantEqual(t, "IDs in use or at rest", refused, after)

@@ -33,6 +33,9 @@ func (c *connection) ports() ports { return ports{c.key.SrcID, c.key.DstID} }
 // enterPair makes c the connection that adopts calls between its ends. Of
 // several between the same ends it is the one heard last.
 func (t *Tracker) enterPair(c *connection) {
+	if c.named {
+		return // what the WAN calls its IDs nobody knows
+	}
 	k := pairKey(c)
 	hash := t.pairs.Hash(&k)
 	s := t.pairs.Lock(hash)

@@ -25,7 +25,7 @@ type callName struct {
 type reservation struct {
 	id, alias uint16
 	held      bool
-	dead      bool // there was none to be had
+	dead      bool // there is none
 	unsaid    bool // no octet of it has left
 }
 
@@ -168,14 +168,14 @@ func (w *work) unreserve(c *connection) {
 func (k *call) takeName(c *connection, id uint16) {
 	r := &c.reserved
 	switch {
-	case !c.named || r.id != id || !r.held && !r.dead:
-		if !k.named {
-			k.alias = id
-		}
+	case !c.named:
+		k.alias = id
 	case k.named: // once more
-	default:
-		k.alias, k.named, k.refused = r.alias, r.held, r.dead
+	case r.held && r.id == id:
+		k.alias, k.named, k.refused = r.alias, true, false
 		r.held = false
+	default:
+		k.alias, k.refused = NoCallID, true
 	}
 }
 

@@ -4,7 +4,7 @@ import "github.com/grewire/grewire/track/pptp"
 
 // Only IDs that the LAN's ends assigned are translated, whoever opened the
 // connection and whoever is PNS: towards the WAN a message's Call ID, towards
-// the LAN its Peer's Call ID.
+// the LAN its Peer's Call ID, or its Call ID where it says the other end's by that.
 
 // refusal is what a call that got no ID is answered: Result Code 2, general
 // error, and Error Code 4, no resource (RFC 2637, section 2.16). Both octets
@@ -16,20 +16,19 @@ const (
 
 // nameIDs takes note of what is there of a message, all of it or its first octets
 // only, and decides what its call ID is on the other side as soon as that is
-// there.
+// there. Until then none of it is known to the WAN.
 func (w *work) nameIDs(c *connection, from Side, position uint32, v pptp.View, whole bool) {
 	if len(v) == 0 {
 		return
 	}
 	h := w.headOf(c, from, position, v, whole)
 	at, ok := idField(from, v)
-	if h == nil || !ok || len(v) < at+fieldLength || h.named {
+	if h == nil || !ok || h.named {
 		return
 	}
-	h.named = true
-	if from == LAN {
+	if h.named = len(v) >= at+fieldLength; from == LAN {
 		w.nameOutward(c, h, at, v)
-	} else {
+	} else if h.named {
 		w.nameInward(c, h, at, v)
 	}
 }
@@ -41,33 +40,61 @@ func idField(from Side, v pptp.View) (at int, ok bool) {
 	switch {
 	case v.MessageType() != pptp.ControlMessage:
 		return 0, false
-	case from == LAN || t == pptp.CallDisconnectNotify:
+	case from == LAN || endsCall(t):
 		return pptp.CallIDOffset(t)
 	}
 	return pptp.PeerCallIDOffset(t)
 }
 
-// nameOutward decides about a message of the LAN's end.
+// endsCall tells the messages that end a call. By the RFC the PNS sends the one
+// and the PAC the other, and each says its own ID; peers exist that do otherwise.
+func endsCall(t pptp.ControlType) bool {
+	return t == pptp.CallClearRequest || t == pptp.CallDisconnectNotify
+}
+
+// nameOutward puts the only ID into a message of the LAN's end with which it may
+// leave. As long as the ID is not there that is NoCallID, whose octets are equal.
 func (w *work) nameOutward(c *connection, h *head, at int, v pptp.View) {
+	id := uint16(NoCallID)
+	if h.named {
+		id = w.outward(c, h, v)
+	}
+	for ; at < int(h.n) && !h.named; at++ {
+		h.octets[at] = byte(id)
+	}
+	if h.named {
+		h.name(at, id)
+	}
+}
+
+// outward is the one place where it is decided with which Call ID a message of
+// the LAN's end leaves, whatever its type, its sender's role, and the time: with
+// what the WAN calls the ID, or with NoCallID. An ID as the LAN has it never
+// leaves, for it may be another host's there. Only what is the WAN's own ID of a
+// call of this connection stays what it is. What leaves is kept with the message
+// (heads.go), so that it leaves the same when it is sent again.
+func (w *work) outward(c *connection, h *head, v pptp.View) uint16 {
 	id, _ := v.CallID()
-	switch v.ControlType() {
-	case pptp.OutgoingCallRequest, pptp.IncomingCallRequest:
-		h.name(at, w.reserve(c, id, v))
-	case pptp.OutgoingCallReply, pptp.IncomingCallReply:
-		if result, known := v.Result(); known && result != granted {
-			return // it assigns none
-		}
-		h.name(at, w.reserve(c, id, v))
+	t := v.ControlType()
+	result, known := v.Result()
+	switch {
+	case t == pptp.OutgoingCallRequest || t == pptp.IncomingCallRequest:
+		return w.reserve(c, id, v)
+	case isReply(t) && (result == granted || !known):
+		alias := w.reserve(c, id, v)
 		if c.reserved.dead {
 			h.refuse()
 		}
-	case pptp.CallClearRequest:
-		h.name(at, w.outwardOr(c, id))
-	case pptp.CallDisconnectNotify:
-		if r := w.agreedFirst(c, party{0, pptp.PAC, LAN, id, LAN}); r != 0 {
-			h.name(at, w.t.calls.at(r).alias)
+		return alias
+	case endsCall(t):
+		if r, whose := w.named(c, LAN, id); r != 0 && whose == WAN {
+			return id
 		}
 	}
+	if alias, ok := w.t.aliasOf(c, id); ok {
+		return alias
+	}
+	return NoCallID
 }
 
 // granted is the Result Code of a reply that accepts a call.
@@ -89,32 +116,11 @@ func (w *work) disown(c *connection, position, fresh uint32) {
 	}
 }
 
-// outwardOr is what the WAN calls an ID. One of no call must not be taken for
-// that of another host's; of a connection seen from its middle it may be of a
-// call that nobody saw agreed.
-func (w *work) outwardOr(c *connection, id uint16) uint16 {
-	if alias, ok := w.t.aliasOf(c, id); ok {
-		return alias
-	}
-	if c.midway {
-		return id
-	}
-	return NoCallID
-}
-
 // nameInward decides about a message of the WAN's end.
 func (w *work) nameInward(c *connection, h *head, at int, v pptp.View) {
-	t := v.ControlType()
-	id, _ := v.PeerCallID()
-	if t == pptp.CallDisconnectNotify {
-		id, _ = v.CallID()
-		if w.agreedFirst(c, party{0, pptp.PAC, WAN, id, WAN}) != 0 {
-			return // it is the PAC's own, as the RFC has it
-		}
-	}
-	r := w.agreedFirst(c, party{0, 0, LAN, id, WAN})
+	r, id := w.meansLAN(c, v)
 	if r == 0 {
-		if t != pptp.CallDisconnectNotify && w.misread(c, id) {
+		if !endsCall(v.ControlType()) && w.misread(c, id) {
 			h.name(at, NoCallID)
 		}
 		return
@@ -122,9 +128,24 @@ func (w *work) nameInward(c *connection, h *head, at int, v pptp.View) {
 	k := w.t.calls.at(r)
 	own, _ := k.id(k.lanRole())
 	h.name(at, own)
-	if k.refused && isReply(t) {
+	if k.refused && isReply(v.ControlType()) {
 		h.refuse()
 	}
+}
+
+// meansLAN returns the call that a message of the WAN's end names by the ID which
+// the WAN knows the LAN's end by, or 0, and that ID.
+func (w *work) meansLAN(c *connection, v pptp.View) (r ref, id uint16) {
+	if !endsCall(v.ControlType()) {
+		id, _ = v.PeerCallID()
+		return w.agreedFirst(c, party{0, 0, LAN, id, WAN}), id
+	}
+	id, _ = v.CallID()
+	r, whose := w.named(c, WAN, id)
+	if whose != LAN {
+		r = 0
+	}
+	return r, id
 }
 
 // misread reports whether c's end on the LAN has assigned this ID itself, to a

@@ -130,7 +130,7 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 	k := w.t.calls.at(r)
 	serial = k.serial.Load()
 	result, _ := v.Result()
-	if result == granted && isReply(v.ControlType()) && (k.refused || from == LAN && c.reserved.dead) {
+	if result == granted && isReply(v.ControlType()) && (k.refused || from == LAN && c.named && !c.reserved.held) {
 		w.refuseGranted(c, k, v)
 		return false, serial
 	}
@@ -171,20 +171,28 @@ func (w *work) concerned(c *connection, from Side, v pptp.View) ref {
 		return w.answered(c, party{pptp.IncomingCall, pptp.PAC, to, peers, from}, pptp.PNS, own)
 	case pptp.IncomingCallConnected:
 		return w.pendingFirst(c, party{pptp.IncomingCall, pptp.PNS, to, peers, from})
-	case pptp.CallClearRequest:
-		return w.agreedFirst(c, party{0, pptp.PNS, from, own, from})
-	case pptp.CallDisconnectNotify:
-		// By the RFC the ID is the PAC's; some PACs send the PNS's instead.
-		if r := w.agreedFirst(c, party{0, pptp.PAC, from, own, from}); r != 0 {
-			return r
-		}
-		return w.agreedFirst(c, party{0, pptp.PNS, to, own, from})
+	case pptp.CallClearRequest, pptp.CallDisconnectNotify:
+		r, _ := w.named(c, from, own)
+		return r
 	case pptp.WANErrorNotify:
 		return w.agreedFirst(c, party{0, pptp.PNS, to, peers, from})
 	case pptp.SetLinkInfo:
 		return w.agreedFirst(c, party{0, 0, to, peers, from})
 	}
 	return 0
+}
+
+// named finds the call that a message means which ends one, and says whose the ID
+// is that it names it by. By the RFC it is the sender's own, and only the PNS asks
+// and only the PAC tells; PNSs that tell exist as well as PACs that ask, and
+// either may name the call by the other's ID instead.
+func (w *work) named(c *connection, from Side, id uint16) (r ref, whose Side) {
+	for _, whose = range [...]Side{from, from.Other()} {
+		if r = w.agreedFirst(c, party{0, 0, whose, id, from}); r != 0 {
+			break
+		}
+	}
+	return r, whose
 }
 
 // answered finds the call that a reply answers: one that waits for it, or one

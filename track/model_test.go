@@ -164,25 +164,32 @@ func (m *model) reply(s said) {
 }
 
 func (m *model) clear(s said) {
-	is := func(k *modelCall) bool { return k.pns == s.from && k.has(s.from, s.own) }
-	if k := m.find(s.conn, true, is); k != nil {
+	k := m.named(s)
+	switch {
+	case k == nil:
+	case k.agreed():
 		k.state = "clearing"
-	} else if k := m.find(s.conn, false, is); k != nil {
+	default:
 		k.state = "aborting"
 	}
 }
 
 func (m *model) disconnect(s said) {
-	byPAC := func(k *modelCall) bool { return k.pns != s.from && k.has(s.from, s.own) }
-	byPNS := func(k *modelCall) bool { return k.pns != s.from && k.has(1-s.from, s.own) }
-	for _, is := range []func(*modelCall) bool{byPAC, byPNS} {
+	if k := m.named(s); k != nil {
+		m.end(func(gone *modelCall) bool { return gone == k })
+	}
+}
+
+// named finds the call that its sender ends, by its own ID or by the other's.
+func (m *model) named(s said) *modelCall {
+	for _, whose := range []int{s.from, 1 - s.from} {
 		for _, agreed := range []bool{true, false} {
-			if k := m.find(s.conn, agreed, is); k != nil {
-				m.end(func(gone *modelCall) bool { return gone == k })
-				return
+			if k := m.find(s.conn, agreed, func(k *modelCall) bool { return k.has(whose, s.own) }); k != nil {
+				return k
 			}
 		}
 	}
+	return nil
 }
 
 func (m *model) fin(conn, from int) {

@@ -158,7 +158,7 @@ func (m *model) inConnected(c *control, from End, s said) {
 }
 
 func (m *model) clear(c *control, from End, s said) {
-	k := m.find(c, false, func(k *call) bool { return k.isPNS(from, s.id) })
+	k := m.named(c, from, s)
 	if m.has(AnyClear) {
 		k = c.current()
 	}
@@ -168,10 +168,7 @@ func (m *model) clear(c *control, from End, s said) {
 }
 
 func (m *model) disconnect(c *control, from End, s said) {
-	k := m.find(c, false, func(k *call) bool { return k.isPAC(from, s.id) })
-	if k == nil {
-		k = m.find(c, false, func(k *call) bool { return k.isPNS(from.Other(), s.id) })
-	}
+	k := m.named(c, from, s)
 	if m.has(AnyDisconnect) {
 		k = m.sole(c)
 	}
@@ -179,6 +176,16 @@ func (m *model) disconnect(c *control, from End, s said) {
 		m.remove(k)
 		m.drop(k)
 	}
+}
+
+// named finds the call that its sender ends, by its own ID or by the other's.
+func (m *model) named(c *control, from End, s said) *call {
+	for _, whose := range []End{from, from.Other()} {
+		if k := m.find(c, false, func(k *call) bool { return k.isPNS(whose, s.id) || k.isPAC(whose, s.id) }); k != nil {
+			return k
+		}
+	}
+	return nil
 }
 
 // isPNS reports whether the call's PNS is this end, with this ID.
