@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
@@ -43,16 +44,25 @@ func Parse(name string, data []byte) (*Config, error) {
 	return parse(name, data, notYet, nil)
 }
 
+// readTimeout is how long a file may take that is no plain one: a pipe, or a
+// terminal.
+const readTimeout = 3 * time.Second
+
 // read returns at most MaxSize+1 bytes of a file, so that Parse can tell that
-// it is too large. Without O_NONBLOCK a pipe that nobody writes to would hold up a
-// reload, and with it the end of the box, for ever.
+// it is too large. A reload, and with it the end of the box, waits for it: a pipe
+// that nobody has opened for writing is empty (O_NONBLOCK), and one whose writer
+// says nothing, or too little, is an error after readTimeout.
 func read(path string) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
 	}
 	defer file.Close()
+	_ = file.SetReadDeadline(time.Now().Add(readTimeout)) // a plain file has none, and needs none
 	data, err := io.ReadAll(io.LimitReader(file, MaxSize+1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, fmt.Errorf("cannot read the configuration: %s is a pipe, and was not written whole within %s: name a plain file", path, readTimeout)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the configuration: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -47,10 +48,35 @@ func (r record) read() (traces, error) {
 		return traces{}, err
 	}
 	defer file.Close()
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_SH); err != nil {
-		return traces{}, fmt.Errorf("%s: lock: %w", r.path, err)
+	if err := lock(file, unix.LOCK_SH); err != nil {
+		return traces{}, fmt.Errorf("%s: %w", r.path, err)
 	}
 	return readTraces(file)
+}
+
+// lockTimeout is how long another process may have the record locked, and
+// lockRetry how soon it is tried again.
+const (
+	lockTimeout = 2 * time.Second
+	lockRetry   = 10 * time.Millisecond
+)
+
+// lock locks a record, if it is one that can be trusted: another user could lock
+// one of his own without end. A process that was stopped holds others up for
+// lockTimeout.
+func lock(file *os.File, how int) error {
+	if err := trusted(file); err != nil {
+		return err
+	}
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockRetry) {
+		err := unix.Flock(int(file.Fd()), how|unix.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return fmt.Errorf("lock: %w", err)
+		}
+	}
 }
 
 func readTraces(file *os.File) (t traces, err error) {
@@ -105,10 +131,7 @@ func (r record) update(change func(*traces)) error {
 		return err
 	}
 	defer file.Close()
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
-		return fmt.Errorf("%s: lock: %w", r.path, err)
-	}
-	if err := trusted(file); err != nil {
+	if err := lock(file, unix.LOCK_EX); err != nil {
 		return fmt.Errorf("%s: %w", r.path, err)
 	}
 	r.give(file)

@@ -76,6 +76,11 @@ func replaceable(path string) error {
 		return err
 	}
 	defer file.Close()
+	if info, err = file.Stat(); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() { // it is another file than a moment ago
+		return fmt.Errorf("%w, which is no plain file", ErrForeign)
+	}
 	var begin [len(magic)]byte
 	if n, err := io.ReadFull(file, begin[:]); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
