@@ -90,7 +90,7 @@ func heapOf(c *config.Config) uint64 {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	options := trackOptions(c)
-	names := translate(&options, c, nil)
+	names := translate(&options, c, 0, nil)
 	tracker := track.New(options)
 	var lanes [2][]*track.Lane
 	for range c.Bridge.Workers {

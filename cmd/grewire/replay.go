@@ -17,7 +17,8 @@ const replayAbout = `Plays captures (pcap or pcapng; Ethernet, Linux cooked, raw
 engine of the box and says of every frame what the box would have done with
 it, and of every call what became of it. "-" reads standard input. Several
 captures are played one behind the other as if they were one: the same calls,
-and frames numbered on. Time is that of the capture.
+and frames numbered on. Time is that of the capture, and what comes out is the
+same every time.
 
 ` + capture.SideRule + `
 `
@@ -28,6 +29,7 @@ type replayFlags struct {
 	lan    []string
 	out    string
 	json   bool
+	seed   uint64
 }
 
 func (p *program) replay(ctx context.Context, args []string) int {
@@ -40,12 +42,13 @@ func (p *program) replay(ctx context.Context, args []string) int {
 		return err
 	})
 	f.StringVar(&o.out, "o", "", "write what the box would have sent to `OUT.pcapng`, on interfaces lan and wan")
+	f.Uint64Var(&o.seed, "seed", defaultSeed, "what is chosen at random, such as call IDs under [nat], follows from `N`")
 	f.BoolVar(&o.json, "json", false, "print a JSON object for every frame, and one with the summary")
 	captures, code, ok := f.parse(args, 1, maxCaptures)
 	if !ok {
 		return code
 	}
-	options, err := policyOf(o.config)
+	options, err := policyOf(o.config, o.seed)
 	if err != nil {
 		return p.misconfigured("replay", err)
 	}
@@ -55,11 +58,16 @@ func (p *program) replay(ctx context.Context, args []string) int {
 	return exitOK
 }
 
-const maxCaptures = 1 << 16
+const (
+	maxCaptures = 1 << 16
+	// defaultSeed has two replays of a capture come out alike. The running box has
+	// one that nobody can guess.
+	defaultSeed = 1
+)
 
 // policyOf returns the options that a configuration has for the tracker; the
 // defaults without a configuration.
-func policyOf(path string) (track.Options, error) {
+func policyOf(path string, seed uint64) (track.Options, error) {
 	c := config.Default()
 	if path != "" {
 		loaded, err := config.LoadWithoutNICs(path)
@@ -69,8 +77,8 @@ func policyOf(path string) (track.Options, error) {
 		c = *loaded
 	}
 	o := trackOptions(&c)
-	o.Seed = randomSeed()
-	translate(&o, &c, nil)
+	o.Seed = seed
+	translate(&o, &c, seed, nil)
 	return o, nil
 }
 

@@ -135,7 +135,7 @@ func newRunningBox(r *reloader, log *slog.Logger) *runningBox {
 	options := trackOptions(r.running)
 	options.Seed = randomSeed()
 	b := &runningBox{conf: r.running, log: log, clock: bridge.NewClock(), hub: new(bridge.Hub), reloads: r, manager: newServiceManager(log)}
-	b.names = translate(&options, r.running, b.hostMAC)
+	b.names = translate(&options, r.running, randomSeed(), b.hostMAC)
 	b.engine = bridge.NewEngine(options, b.hub.Publish)
 	b.endLog = followEvents(b.hub, log, b.clock)
 	r.engine, r.clock, r.publish, r.telling = b.engine, b.clock, b.hub.Publish, b.manager.reloading

@@ -13,13 +13,13 @@ import (
 
 // natOptions is what a configuration says to the translator. A name outlasts its
 // call by a while, so that there may be more of them than calls.
-func natOptions(c *config.Config) nat.Options {
+func natOptions(c *config.Config, seed uint64) nat.Options {
 	o := nat.Options{
 		CallID:    c.NAT.Mode == config.NATCallID,
 		FirstPort: c.NAT.Ports.First,
 		LastPort:  c.NAT.Ports.Last,
 		CallIDs:   2 * c.Limits.Calls,
-		Seed:      randomSeed(),
+		Seed:      seed,
 	}
 	if c.NAT.Mode == config.NATMasquerade {
 		o.Address = c.NAT.Address
@@ -31,10 +31,10 @@ func natOptions(c *config.Config) nat.Options {
 }
 
 // translate makes the tracker's options have the translator that c asks for, and
-// returns it; nil if there is nothing to translate. neighbour tells MAC addresses
-// of hosts on the LAN; nil if nobody does.
-func translate(o *track.Options, c *config.Config, neighbour func(wire.Zone, netip.Addr) ([6]byte, bool)) *nat.Translator {
-	no := natOptions(c)
+// returns it; nil if there is nothing to translate. seed is that of its choices.
+// neighbour tells MAC addresses of hosts on the LAN; nil if nobody does.
+func translate(o *track.Options, c *config.Config, seed uint64, neighbour func(wire.Zone, netip.Addr) ([6]byte, bool)) *nat.Translator {
+	no := natOptions(c, seed)
 	no.Neighbour = neighbour
 	t := nat.New(no)
 	if t != nil {
