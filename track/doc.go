@@ -40,6 +40,15 @@
 // half of the streams' buffers; as many newer ones later, one of them is
 // evicted (ageing.go). Closed ones have an eighth, too.
 //
+// # Ends that go on elsewhere
+//
+// The box may miss segments, so the ends of a connection may be elsewhere than it
+// knows. Anybody can say so who sends from both sides with the ends' addresses.
+// Therefore the ends that are known are believed as long as they answer: new ones
+// have to be next to them, to start a session, or to go undisputed for a time
+// (rejoin.go). A handshake on an open connection is no exception: the calls end
+// with the new session, not with the handshake.
+//
 // # Calls agreed before
 //
 // A connection taken up in its middle may have calls that nobody saw agreed.

@@ -39,7 +39,11 @@ var ends = []struct {
 	{"another connection of the same ends", "replaced", func(w *tracktest.World, c *tracktest.Conn) {
 		again := w.NewConn(c.Ends[0].Host, c.Ends[1].Host)
 		again.Ends[0].Port = c.Ends[0].Port
+		for i := range again.Ends {
+			again.Ends[i].Next += 3_000_000
+		}
 		again.Handshake()
+		again.Start(again.Ends[0].Host)
 	}},
 	{"policy", "denied", func(w *tracktest.World, _ *tracktest.Conn) {
 		w.Change(func(o *track.Options) { o.Policy.DenyPPTP = true })

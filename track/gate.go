@@ -296,6 +296,8 @@ func (l *Lane) unread(c *connection, f *Frame) bool {
 		return false
 	case l.needless(c, f):
 		return false
+	case l.ofHandshake(c, p):
+		return l.side == LAN
 	case l.side == WAN:
 		return d.State() == stream.Reading && ahead && outOfWindow
 	}
@@ -304,7 +306,7 @@ func (l *Lane) unread(c *connection, f *Frame) bool {
 
 // needless reports whether a segment may leave unread, see saysNoID.
 func (l *Lane) needless(c *connection, f *Frame) bool {
-	return c.stale() && saysNoID(l.side, f.Data[f.Packet.Payload:f.Packet.End])
+	return (c.stale() || l.ofHandshake(c, &f.Packet)) && saysNoID(l.side, f.Data[f.Packet.Payload:f.Packet.End])
 }
 
 // learn takes note of the MAC address by which the LAN's end can be reached, which

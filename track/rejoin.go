@@ -9,40 +9,134 @@ import (
 	"github.com/grewire/grewire/track/wire"
 )
 
-// A restored connection knows where its ends were when it was saved. If nothing
-// crossed since, the next segment fits that, and all is as before. If segments
-// crossed that nobody looked at, the ends are further on, and theirs do not fit.
-// Such a segment has no effect by itself, for anybody might have sent it; but it
-// is kept as its end's candidate, and once a segment of the other end agrees
-// with it, both are believed. Nobody who is on one side only, and does not see
-// the other end's segments, can make that happen, nor keep it from happening.
+// The box may miss segments of a control connection: while it is restarted,
+// while frames go past it, or because one was lost before it came here. Then the
+// next segment does not fit what is known of the ends. Anybody may have sent such
+// a segment, so by itself it has no effect; it is kept as the candidate of its
+// end. A candidate is believed only together with the other end's segment that
+// agrees with it:
+//
+//   - At once, if both are a window away from what is known at most, and one of
+//     them has octets. To guess that is as hard as to guess what is in the window.
+//   - At once, if they show a control connection that starts: a request of one
+//     end and the reply of the other.
+//   - Otherwise if both have octets, and the ends that are known are silent: for
+//     answerTime since the candidates agreed, and for echoSilence since they were
+//     heard of, unless that was before a restart, or the candidates shook hands.
+//
+// Any segment of the known ends that is in the window disproves the candidates. A
+// host answers a segment that is out of its window with one that is in the window
+// of its peer (RFC 9293, section 3.10.7.4), so that hosts which are there disprove
+// what others invent about them, although they have nothing to say.
 
 // candidate is what one end of a connection has said that does not fit what was
 // saved, or seen.
 type candidate struct {
 	end    tcpEnd
 	octets stream.Direction // of its segments, not read yet
+	spoke  bool             // it has sent octets
+	shook  bool             // it is of a handshake that both ends took part in
+	agreed Time             // since when segments of the other end agree with it
 }
+
+// answerTime is how long it takes the ends of a connection at most to answer a
+// segment that is not of theirs. Hosts send no more than a few such answers a
+// second.
+const answerTime = 3 * time.Second
 
 // stale reports whether c is restored and neither end was heard of since.
 func (c *connection) stale() bool { return c.restored != 0 && !c.joined[LAN] && !c.joined[WAN] }
 
-// rejoin takes a segment of a stale connection and reports whether it is to be
-// taken like any other.
+// rejoin takes a segment that does not fit what is known of its connection, or
+// one of a stale connection, and reports whether it is to be taken like any other.
 func (l *Lane) rejoin(c *connection, f *Frame) bool {
 	p := &f.Packet
 	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
-	other := &c.rejoining[l.side.Other()]
+	mine, other := &c.rejoining[l.side], &c.rejoining[l.side.Other()]
 	switch {
 	case !me.unsummed && !sound(f):
 		f.decide(Forward, ReasonControlBadChecksum)
 		return false
-	case inWindow(me, peer, p):
+	case c.stale() && inWindow(me, peer, p):
+		return true
 	case !agrees(me, &other.end, p):
-		l.propose(c, f)
+	case mine.shook && !l.ofHandshake(c, p):
+	case c.behind(l.side, p): // an old one, that comes late
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return false
-	case near(p.Seq, me.end) && near(p.Ack, peer.end):
+	case l.believes(c, f):
+		return l.believe(c, f)
+	}
+	l.propose(c, f)
+	return false
+}
+
+// behind reports whether a segment of a live connection acknowledges, or says,
+// nothing that is newer than what was seen.
+func (c *connection) behind(from Side, p *wire.Packet) bool {
+	me, peer := &c.ends[from], &c.ends[from.Other()]
+	return !c.stale() && c.phase == open && near(p.Seq, me.end) && near(p.Ack, peer.end) &&
+		(after(me.end, p.Seq) || after(peer.end, p.Ack))
+}
+
+// believes reports whether a segment and the other end's candidate, which agree,
+// show where both ends are now.
+func (l *Lane) believes(c *connection, f *Frame) bool {
+	p := &f.Packet
+	mine, other := &c.rejoining[l.side], &c.rejoining[l.side.Other()]
+	if adjoins(&c.ends[l.side], p.Seq) && adjoins(&c.ends[l.side.Other()], p.Ack) {
+		return segmentEnd(p) != p.Seq || other.spoke || other.end.fin
+	}
+	if !mine.goesOn(&other.end, p) {
+		mine.agreed, mine.spoke = 0, false
+	}
+	if !other.spoke || !mine.spoke && p.PayloadLength() == 0 {
+		return false
+	}
+	if other.agreed == 0 {
+		other.agreed = l.now
+	}
+	since := other.agreed
+	if mine.agreed != 0 {
+		since = min(since, mine.agreed)
+	}
+	silent := mine.shook || c.stale() || c.phase != open || l.now.Sub(c.lastSeen) >= echoSilence
+	return silent && l.now.Sub(since) >= answerTime || l.startsAnew(c, f)
+}
+
+// adjoins reports whether a position is at most a window away from where an end
+// is known to be.
+func adjoins(e *tcpEnd, position uint32) bool {
+	return !e.known || position-e.end+unscaledWindow <= 2*unscaledWindow
+}
+
+// startsAnew reports whether a segment has the reply that starts a control
+// connection which the other end's candidate asks for.
+func (l *Lane) startsAnew(c *connection, f *Frame) bool {
+	request := c.rejoining[l.side.Other()].octets.Partial(l.t.buffers)
+	reply := pptp.View(f.Data[f.Packet.Payload:f.Packet.End])
+	if !startsWith(request, pptp.StartControlConnectionRequest) || !startsWith(reply, pptp.StartControlConnectionReply) {
+		return false
+	}
+	result, _ := reply.Result()
+	next, _ := pptp.SessionRequested.Next(pptp.StartControlConnectionReply, false, result)
+	return next == pptp.SessionEstablished
+}
+
+// startsWith reports whether octets begin with a whole message of a type.
+func startsWith(octets pptp.View, t pptp.ControlType) bool {
+	return len(octets) >= pptp.FixedLength(t) && octets.MessageType() == pptp.ControlMessage &&
+		octets.Magic() == pptp.MagicCookie && octets.ControlType() == t
+}
+
+// believe makes c what a segment and the other end's candidate show it to be. It
+// reports whether the segment is to be taken like any other.
+func (l *Lane) believe(c *connection, f *Frame) bool {
+	p, other := &f.Packet, &c.rejoining[l.side.Other()]
+	switch starts := l.startsAnew(c, f); {
+	case other.shook:
+		l.takeHandshaken(c, f)
+	case c.phase == open && !starts && near(p.Seq, c.ends[l.side].end) && near(p.Ack, c.ends[l.side.Other()].end):
 		l.catchUp(c, f)
 	case c.named: // of a connection that nobody has seen the start of
 		f.decide(Forward, ReasonControlOutOfWindow)
@@ -51,33 +145,6 @@ func (l *Lane) rejoin(c *connection, f *Frame) bool {
 		l.takeAnother(c, f)
 	}
 	return true
-}
-
-// overtake takes a segment that does not fit what is known of a live connection,
-// and reports whether it is to be taken like any other. Segments may have
-// crossed that nobody looked at: past the box, or lost before it saw them. As in
-// rejoin both ends have to say the same, each by a segment of its own, and what
-// they say has to be ahead of what was seen.
-func (l *Lane) overtake(c *connection, f *Frame) bool {
-	p := &f.Packet
-	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
-	other := &c.rejoining[l.side.Other()]
-	fits := sound(f) && agrees(me, &other.end, p)
-	switch {
-	case fits && c.phase == open && near(p.Seq, me.end) && near(p.Ack, peer.end):
-		if after(me.end, p.Seq) || after(peer.end, p.Ack) {
-			break // old ones, that come late
-		}
-		l.catchUp(c, f)
-		return true
-	case fits && !c.named:
-		l.takeAnother(c, f)
-		return true
-	case sound(f):
-		c.rejoining[l.side].propose(me, p)
-	}
-	f.decide(Forward, ReasonControlOutOfWindow)
-	return false
 }
 
 // saysNoID reports whether octets are whole messages without an ID that might have
@@ -103,26 +170,39 @@ func near(a, b uint32) bool { return int32(a-b) < 1<<24 && int32(b-a) < 1<<24 }
 // propose makes a segment its end's candidate, or the next part of it.
 func (l *Lane) propose(c *connection, f *Frame) {
 	p := &f.Packet
-	mine := &c.rejoining[l.side]
-	if !mine.propose(&c.ends[l.side], p) {
-		mine.octets.Close(l.t.buffers)
+	mine, other := &c.rejoining[l.side], &c.rejoining[l.side.Other()]
+	f.decide(Forward, ReasonControlOutOfWindow)
+	switch ours := l.ofHandshake(c, p); {
+	case ours:
+		f.decide(Forward, ReasonControl)
+	case mine.shook && l.now.Sub(mine.agreed) < streamHold:
+		return
 	}
+	if !mine.goesOn(&other.end, p) {
+		mine.octets.Close(l.t.buffers)
+		*mine = candidate{end: c.ends[l.side].unseen()}
+	}
+	mine.take(p)
 	mine.octets.Keep(l.t.buffers, p.Seq, f.Data[p.Payload:p.End], l.t.buffers.Limit()/2)
 	if mine.octets.Holds() && c.holdsSince[l.side] == 0 {
 		c.holdsSince[l.side] = l.now
 	}
 }
 
-// propose takes a segment of the end into the candidate, or begins it anew. It
-// reports whether the segment follows the one before.
-func (n *candidate) propose(end *tcpEnd, p *wire.Packet) (follows bool) {
-	follows = n.end.known && p.Seq == n.end.end
-	if !follows {
-		n.end = end.unseen()
+// goesOn reports whether a segment is of the candidate's connection: it comes
+// right behind, or it is near and agrees with the other end.
+func (n *candidate) goesOn(other *tcpEnd, p *wire.Packet) bool {
+	if !n.end.known {
+		return false
 	}
+	return p.Seq == n.end.end || adjoins(&n.end, segmentEnd(p)) && agrees(&n.end, other, p)
+}
+
+// take takes a segment of the end into the candidate.
+func (n *candidate) take(p *wire.Packet) {
 	advance(&n.end, &tcpEnd{}, p)
-	n.end.fin = p.Flags&wire.FIN != 0
-	return follows
+	n.end.fin = n.end.fin || p.Flags&wire.FIN != 0
+	n.spoke = n.spoke || p.PayloadLength() > 0
 }
 
 // unseen is an end of which only is known what goes for all of its connection.
@@ -130,42 +210,65 @@ func (e *tcpEnd) unseen() tcpEnd {
 	return tcpEnd{scale: e.scale, scales: e.scales, agreed: e.agreed, unsummed: e.unsummed}
 }
 
+// candidates takes out the candidates of both ends; that of this side only if the
+// other end has agreed with it and it goes on with p.
+func (l *Lane) candidates(c *connection, p *wire.Packet) (pair [flow.Sides]candidate) {
+	pair, c.rejoining = c.rejoining, pair
+	mine, other := &pair[l.side], &pair[l.side.Other()]
+	if mine.agreed == 0 || !mine.goesOn(&other.end, p) {
+		mine.octets.Close(l.t.buffers)
+		*mine = candidate{end: c.ends[l.side].unseen()}
+	}
+	return pair
+}
+
+// moveTo makes the ends of c be where a segment and the other end's candidate
+// are, and reads what was kept: first what the other end has agreed with first.
+func (l *Lane) moveTo(c *connection, f *Frame, pair *[flow.Sides]candidate) {
+	me, from := &pair[l.side], &pair[l.side.Other()]
+	me.end.edge, me.end.limits = from.end.acked+max(from.end.window, 1), true
+	for side := range pair {
+		c.ends[side] = pair[side].end
+	}
+	if me.agreed != 0 && me.agreed < from.agreed {
+		l.readKept(c, f, l.side, me)
+	}
+	l.readKept(c, f, l.side.Other(), from)
+	l.readKept(c, f, l.side, me)
+}
+
 // catchUp moves both ends to where they agree to be. What they said before is
-// not known; what the other end's candidate says is read now.
+// not known; what their candidates say is read now.
 func (l *Lane) catchUp(c *connection, f *Frame) {
-	other := l.side.Other()
-	from := c.rejoining[other]
-	c.rejoining[other].octets = stream.Direction{}
+	pair := l.candidates(c, &f.Packet)
 	if c.stale() {
 		l.rejoined(c)
 	}
-	l.closeCandidates(c)
 	c.joined = [flow.Sides]bool{true, true}
 	l.missed(c)
-	c.ends[l.side] = c.ends[l.side].unseen()
-	c.ends[l.side].edge, c.ends[l.side].limits = from.end.acked+max(from.end.window, 1), true
-	c.ends[other] = from.end
 	l.resume(c, l.side, f.Packet.Seq)
-	l.resume(c, other, from.end.end)
-	l.readKept(c, f, &from)
+	l.resume(c, l.side.Other(), pair[l.side.Other()].end.end)
+	l.moveTo(c, f, &pair)
 }
 
-// readKept reads what was kept of the other end's segments.
-func (l *Lane) readKept(c *connection, f *Frame, from *candidate) {
-	other := l.side.Other()
-	if from.octets.State() != stream.Reading || c.streams[other].State() == stream.Lost {
+// readKept reads what was kept of the segments of the end on side.
+func (l *Lane) readKept(c *connection, f *Frame, side Side, from *candidate) {
+	if from.octets.State() != stream.Reading || c.streams[side].State() == stream.Lost {
 		from.octets.Close(l.t.buffers)
 		return
 	}
-	if c.named && !l.promise(c, other, stream.BufferSize/pptp.HeaderLength+1) {
-		from.octets.Lose(l.t.buffers)
-		c.streams[other] = from.octets
+	c.streams[side].Close(l.t.buffers)
+	octets := from.octets
+	from.octets = stream.Direction{}
+	if c.named && !l.promise(c, side, stream.BufferSize/pptp.HeaderLength+1) {
+		octets.Lose(l.t.buffers)
+		c.streams[side] = octets
 		return
 	}
-	c.streams[other] = from.octets
-	l.readFrom(c, f, other, c.streams[other].Segment(l.t.buffers, from.end.end, nil))
+	c.streams[side] = octets
+	l.readFrom(c, f, side, c.streams[side].Segment(l.t.buffers, from.end.end, nil))
 	if c.named {
-		l.t.nat.heads.giveBack(c, other)
+		l.t.nat.heads.giveBack(c, side)
 	}
 }
 
@@ -215,25 +318,73 @@ func (w *work) closeCandidates(c *connection) {
 }
 
 // takeAnother makes c the connection that its ends have now, which is not the
-// one that was saved. What the other end's candidate says is read now.
+// one that was known.
 func (l *Lane) takeAnother(c *connection, f *Frame) {
-	other := l.side.Other()
-	from := c.rejoining[other]
-	c.rejoining[other].octets = stream.Direction{}
-	from.end.scale, from.end.scales, from.end.agreed = 0, false, false
+	pair := l.candidates(c, &f.Packet)
+	for side := range pair {
+		pair[side].end.scale, pair[side].end.scales, pair[side].end.agreed = 0, false, false
+	}
 	l.restart(c, c.opener)
 	c.phase, c.midway = pickedUp, true
-	c.ends[other] = from.end
 	l.confirm(c, "picked-up")
-	l.readKept(c, f, &from)
+	l.moveTo(c, f, &pair)
+}
+
+// shake makes the handshake that this segment answers a candidate. Until the new
+// connection has a session, or the ends that are known stay silent, nothing else
+// comes of it: those that are not there cannot disprove it.
+func (l *Lane) shake(c *connection, f *Frame) {
+	l.closeCandidates(c)
+	mine, other := &c.rejoining[l.side], &c.rejoining[c.synSide]
+	other.end, other.shook = c.syn, true
+	mine.end.begin(f.Data, &f.Packet)
+	advance(&mine.end, &other.end, &f.Packet)
+	mine.shook = true
+	agreeScale(&mine.end, &other.end)
+	for side := range c.rejoining {
+		n := &c.rejoining[side]
+		n.agreed = l.now
+		n.octets.Start(l.t.buffers, n.end.end)
+	}
+}
+
+// takeHandshaken makes c the new connection that its candidates' handshake began.
+func (l *Lane) takeHandshaken(c *connection, f *Frame) {
+	pair, opener := c.rejoining, c.synSide
+	c.rejoining = [flow.Sides]candidate{}
+	l.restart(c, opener)
+	for side := range pair {
+		c.ends[side], c.first[side] = pair[side].end, pair[side].octets.Begin()
+		c.streams[side].Close(l.t.buffers)
+	}
+	l.confirm(c, "")
+	l.readKept(c, f, opener, &pair[opener])
+	l.readKept(c, f, opener.Other(), &pair[opener.Other()])
+}
+
+// ofHandshake reports whether a segment is of the connection that has shaken hands
+// and is not yet known for more.
+func (l *Lane) ofHandshake(c *connection, p *wire.Packet) bool {
+	mine, other := &c.rejoining[l.side], &c.rejoining[l.side.Other()]
+	return mine.shook && inWindow(&mine.end, &other.end, p)
+}
+
+// disproved forgets what would make c another connection: a segment of the ends
+// that are known was in the window.
+func (l *Lane) disproved(c *connection) {
+	c.syn = tcpEnd{}
+	if c.rejoining[LAN].end.known || c.rejoining[WAN].end.known {
+		l.closeCandidates(c)
+	}
 }
 
 // resetAnew reports whether a reset, out of the saved window, answers a segment
 // of the other end's candidate: whose host knows nothing of the connection does
-// that (RFC 9293, section 3.10.7.1).
+// that (RFC 9293, section 3.10.7.1). Both have to be near what was saved.
 func (l *Lane) resetAnew(c *connection, p *wire.Packet) bool {
+	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
 	other := &c.rejoining[l.side.Other()].end
-	return c.stale() && other.acks && p.Seq == other.acked
+	return c.stale() && other.acks && p.Seq == other.acked && adjoins(me, p.Seq) && adjoins(peer, other.end)
 }
 
 // rejoinTime is how long a restored connection may be silent that neither end

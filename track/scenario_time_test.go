@@ -339,8 +339,8 @@ func TestScenario079_PortsUsedAgain(t *testing.T) {
 				again.Ends[i].Next += 3_000_000
 			}
 			again.Handshake()
-			wantDown(t, old)
 			again.Start(w.Client)
+			wantDown(t, old)
 			wantUp(t, again.OutCall(7, 9))
 			wantUsed(t, w, "connections", 1)
 			wantUsed(t, w, "calls", 1)

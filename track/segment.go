@@ -191,6 +191,10 @@ func (l *Lane) synAck(c *connection, f *Frame) {
 	p := &f.Packet
 	me, peer := &c.ends[l.side], &c.ends[l.side.Other()]
 	if c.syn.known && c.synSide != l.side && p.Ack == c.syn.end && p.Ack != peer.end {
+		if c.phase == open && !me.fin && !peer.fin {
+			l.shake(c, f)
+			return
+		}
 		l.renew(c)
 	}
 	switch taken := peer.known && !after(p.Ack, peer.end) && !after(c.first[l.side.Other()], p.Ack); {
@@ -273,12 +277,8 @@ func (l *Lane) established(c *connection, f *Frame) {
 		return
 	case c.phase == pickedUp:
 		l.pickUp(c, f)
-	case c.stale():
+	case c.stale() || c.phase == opening || !inWindow(me, peer, p):
 		if !l.rejoin(c, f) {
-			return
-		}
-	case c.phase == opening || !inWindow(me, peer, p):
-		if !l.overtake(c, f) {
 			return
 		}
 	}
@@ -292,6 +292,7 @@ func (l *Lane) established(c *connection, f *Frame) {
 		return
 	}
 	l.learn(c, f)
+	l.disproved(c)
 	if c.restored != 0 {
 		l.heard(c, p)
 	}
