@@ -285,6 +285,15 @@ func (t *Tracker) connectionsOf(addr wire.Addr, zone wire.Zone) int {
 	return 0
 }
 
+// isKnown reports whether a host has calls or confirmed connections.
+func (t *Tracker) isKnown(addr wire.Addr, zone wire.Zone) bool {
+	key := hostKey(addr, zone)
+	hash := t.hosts.Hash(&key)
+	s := t.hosts.Lock(hash)
+	defer s.Unlock()
+	return s.Find(hash, &key) != nil
+}
+
 // countConfirmed adds n, 1 or -1, to the confirmed connections of both ends of c.
 func (t *Tracker) countConfirmed(c *connection, n int) {
 	for _, side := range [...]Side{LAN, WAN} {

@@ -9,7 +9,7 @@ type fragments struct {
 	waiting  datagramList // first fragment not there, by age
 	followed datagramList // first fragment there, by its age
 	refused  datagramList // first fragment there, and dropped
-	ofCalls  int          // how many of followed are GRE of a call
+	shares   shares       // who has waiting and followed
 	spare    []*datagram
 	pen      pen
 }
@@ -20,56 +20,151 @@ type datagramList struct {
 	n          int
 }
 
-func (q *datagramList) push(d *datagram) {
+// listed says which of the lists that a datagram can be in at a time.
+type listed uint8
+
+const (
+	byAge listed = iota
+	byClass
+	byPair
+	byCall
+	lists
+)
+
+// inList is a datagram's place in a list.
+type inList struct {
+	list       *datagramList
+	prev, next *datagram
+}
+
+func (q *datagramList) push(d *datagram, by listed) {
 	q.n++
-	d.list, d.prev, d.next = q, q.tail, nil
+	d.in[by] = inList{q, q.tail, nil}
 	if q.tail != nil {
-		q.tail.next = d
+		q.tail.in[by].next = d
 	} else {
 		q.head = d
 	}
 	q.tail = d
 }
 
-// unlist takes d out of the list it is in, if any.
-func (d *datagram) unlist() {
-	q := d.list
+// unlist takes d out of a list that it is in, if it is.
+func (d *datagram) unlist(by listed) {
+	at := d.in[by]
+	q := at.list
 	if q == nil {
 		return
 	}
 	q.n--
-	if d.prev != nil {
-		d.prev.next = d.next
+	if at.prev != nil {
+		at.prev.in[by].next = at.next
 	} else {
-		q.head = d.next
+		q.head = at.next
 	}
-	if d.next != nil {
-		d.next.prev = d.prev
+	if at.next != nil {
+		at.next.in[by].prev = at.prev
 	} else {
-		q.tail = d.prev
+		q.tail = at.prev
 	}
-	d.list, d.prev, d.next = nil, nil, nil
+	d.in[by] = inList{}
 }
 
 func (s *fragments) init(l *Lane) {
-	*s = fragments{lane: l, known: make(map[flow.Key]*datagram)}
+	*s = fragments{lane: l, known: make(map[flow.Key]*datagram), shares: shares{known: make(map[shareKey]*share)}}
 }
 
-// start begins to know a datagram, or returns nil if the limit is reached.
-// Datagrams that are dropped anyway make room for others. Those of strangers,
-// which wait or pass and are no GRE of a call, have half of the room: anybody
-// can make them.
-func (s *fragments) start(key flow.Key, stranger bool) *datagram {
-	room := s.lane.settings.fragmentsOfLane()
-	full := len(s.known) >= room
-	crowded := stranger && s.waiting.n+s.followed.n-s.ofCalls >= max(room/2, 1)
-	if crowded || full && s.refused.head == nil {
+// wait begins to know a datagram whose first fragment is not there. It returns nil
+// if its owner has its share.
+func (s *fragments) wait(key flow.Key, owner shareKey) *datagram {
+	if s.shares.hasMore(owner, s.free(owner)) != nil || !s.makePlace(owner) {
 		s.lane.limit("fragments")
 		return nil
 	}
-	if full {
+	d := s.start(key)
+	s.shares.enter(d, owner)
+	s.enlist(d, &s.waiting)
+	return d
+}
+
+// follow begins to know a datagram whose first fragment is there, or returns nil if
+// there is no place. One that is dropped takes no place that another could have.
+func (s *fragments) follow(key flow.Key, owner shareKey, verdict Verdict) *datagram {
+	switch {
+	case !verdict.Passes():
+		if len(s.known) >= s.room() && s.refused.head == nil {
+			return nil
+		}
+		s.dropRefused()
+	case !s.makePlace(owner):
+		s.lane.limit("fragments")
+		return nil
+	}
+	d := s.start(key)
+	s.found(d, owner, verdict)
+	return d
+}
+
+// found notes that the first fragment of a datagram is there, and whose it is.
+func (s *fragments) found(d *datagram, owner shareKey, verdict Verdict) {
+	s.shares.hold(d, -d.cost) // what is held leaves with the first
+	s.shares.leave(d)
+	if !verdict.Passes() {
+		s.enlist(d, &s.refused)
+		return
+	}
+	s.shares.enter(d, owner)
+	s.enlist(d, &s.followed)
+}
+
+func (s *fragments) room() int { return s.lane.settings.fragmentsOfLane() }
+
+// free is how many places an owner of this class could still have.
+func (s *fragments) free(owner shareKey) int {
+	class, room := &s.shares.class, s.room()
+	free := room - class[ours].n - class[strangers].n
+	if owner.stranger {
+		free = min(free, max(room/2, 1)-class[strangers].n)
+	}
+	return max(free, 0)
+}
+
+// makePlace has a datagram leave, if one has to, for another of this owner. It
+// reports false if none can.
+func (s *fragments) makePlace(owner shareKey) bool {
+	free := s.free(owner)
+	if old := s.shares.hasMore(owner, free); old != nil {
+		s.evict(old)
+	} else if free == 0 {
+		old := s.shares.class[classOf(owner.stranger)].head
+		if old == nil {
+			old = s.shares.class[ours].head
+		}
+		if old == nil {
+			return false
+		}
+		s.evict(old)
+	}
+	s.dropRefused()
+	return len(s.known) < s.room()
+}
+
+// evict gives up a datagram for another.
+func (s *fragments) evict(d *datagram) {
+	s.lane.limit("fragments")
+	s.orphan(d, ReasonFragmentLimit)
+	s.forget(d)
+}
+
+// dropRefused gives up the oldest of those that are dropped anyway, if there is no
+// place else.
+func (s *fragments) dropRefused() {
+	if len(s.known) >= s.room() && s.refused.head != nil {
 		s.forget(s.refused.head)
 	}
+}
+
+// start makes the record of a datagram.
+func (s *fragments) start(key flow.Key) *datagram {
 	var d *datagram
 	if n := len(s.spare); n > 0 {
 		d, s.spare = s.spare[n-1], s.spare[:n-1]
@@ -82,30 +177,16 @@ func (s *fragments) start(key flow.Key, stranger bool) *datagram {
 	return d
 }
 
-// wait puts a datagram among those whose first fragment is not there.
-func (s *fragments) wait(d *datagram) { s.enlist(d, &s.waiting) }
-
-// follow puts a datagram among those whose first fragment is there.
-func (s *fragments) follow(d *datagram) {
-	if d.verdict == Drop {
-		s.enlist(d, &s.refused)
-	} else {
-		s.enlist(d, &s.followed)
-	}
-}
-
 func (s *fragments) enlist(d *datagram, q *datagramList) {
-	d.unlist()
+	d.unlist(byAge)
 	d.since = s.lane.now
-	q.push(d)
+	q.push(d, byAge)
 }
 
 // forget ends the following of a datagram.
 func (s *fragments) forget(d *datagram) {
-	d.unlist()
-	if d.gre.Kind != 0 {
-		s.ofCalls--
-	}
+	s.shares.leave(d)
+	d.unlist(byAge)
 	delete(s.known, d.key)
 	s.spare = append(s.spare, d)
 	s.lane.fragmentCount.Store(int64(len(s.known)))
@@ -129,24 +210,25 @@ func (s *fragments) flush() {
 
 func (s *fragments) expireList(q *datagramList, until Time) {
 	for d := q.head; d != nil && d.since <= until; d = q.head {
-		s.orphan(d)
+		s.orphan(d, ReasonFragmentOrphan)
 		s.forget(d)
 	}
 }
 
 // orphan drops the frames that are held for d's first fragment.
-func (s *fragments) orphan(d *datagram) {
+func (s *fragments) orphan(d *datagram, why Reason) {
 	for i, f := range d.held {
 		d.held[i] = nil
 		s.pen.leave(f)
-		f.decide(Drop, ReasonFragmentOrphan)
+		f.decide(Drop, why)
 		s.lane.done(f)
 	}
-	d.emptied()
+	s.emptied(d)
 }
 
 // emptied takes note that nothing is held any more, and keeps little room.
-func (d *datagram) emptied() {
+func (s *fragments) emptied(d *datagram) {
+	s.shares.hold(d, -d.cost)
 	if d.held = d.held[:0]; cap(d.held) > maxPieces {
 		d.held = nil
 	}

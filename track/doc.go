@@ -68,7 +68,8 @@
 //     call enters the key map before the segment is let go: state before
 //     frame.
 //  3. A fragment (fragment.go): the first is decided about as above, the later
-//     ones follow it, those that came too early are held.
+//     ones follow it, those that came too early are held. Calls and pairs of
+//     addresses share the places out (fragshare.go).
 //  4. Anything else (policy.go) passes, or not, by policy.
 //
 // # Locks

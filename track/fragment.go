@@ -32,8 +32,9 @@ type datagram struct {
 	pieces   pieces
 	held     []*Frame // in the order in which they came
 
-	list       *datagramList
-	prev, next *datagram
+	owner shareKey
+	cost  int64 // of held
+	in    [lists]inList
 }
 
 // fragmentsOfLane is how many datagrams a Lane follows at a time: its share.
@@ -62,16 +63,17 @@ func (l *Lane) firstFragment(f *Frame) {
 		l.fragments.forget(d) // the identification is used anew
 		d = nil
 	}
-	if d == nil {
-		if !l.concerns(p) {
-			return
-		}
-		if d = l.fragments.start(key, f.Verdict.Passes() && !f.ofCall()); d == nil {
+	switch {
+	case d != nil:
+		l.fragments.found(d, l.owner(f), f.Verdict)
+	case !l.concerns(p):
+		return
+	default:
+		if d = l.fragments.follow(key, l.owner(f), f.Verdict); d == nil {
 			return
 		}
 	}
 	d.verdict, d.reason, d.call = f.Verdict, f.Reason, f.Call
-	l.fragments.follow(d)
 	if d.verdict == Expect || d.verdict == Rewrite {
 		d.verdict = Forward // what else passes or changes is up to it
 	}
@@ -100,7 +102,6 @@ func (l *Lane) describe(d *datagram, f *Frame) {
 	switch {
 	case f.ofCall():
 		d.gre = f.key
-		l.fragments.ofCalls++
 	case p.Kind == wire.TCP && (d.reason == ReasonControl || isControl(p) && d.reason != ReasonOther && l.t.nat.translatable(p.Src, p.Zone)):
 		d.control = controlKey(p, l.side)
 		if l.t.nat != nil && l.side == WAN {
@@ -223,13 +224,11 @@ func (l *Lane) unfollowedFragment(f *Frame) {
 // hold keeps a fragment that came before the first of its datagram.
 func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
 	if d == nil {
-		if d = l.fragments.start(key, true); d != nil {
-			l.fragments.wait(d)
-		}
+		d = l.fragments.wait(key, l.owner(f))
 	}
 	var c *Frame
 	if d != nil {
-		c = l.fragments.pen.keep(l, f)
+		c = l.keepFragment(f, d)
 	}
 	if c == nil {
 		f.decide(Drop, ReasonFragmentLimit)
@@ -239,18 +238,32 @@ func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
 	f.decide(Hold, 0)
 }
 
+// keepFragment copies a frame, unless its owner holds enough.
+func (l *Lane) keepFragment(f *Frame, d *datagram) *Frame {
+	limit := int64(l.settings.Limits.HoldBytes / 2)
+	if !l.fragments.shares.mayHold(d.owner, int64(len(f.Data))+frameMemory, limit, l.t.heldBytes.Load()) {
+		l.limit("hold_bytes")
+		return nil
+	}
+	c := l.fragments.pen.keep(l, f)
+	if c != nil {
+		l.fragments.shares.hold(d, cost(c))
+	}
+	return c
+}
+
 // releaseHeld decides about what was held for the first fragment of d, which is
 // now there.
 func (l *Lane) releaseHeld(d *datagram) {
 	for i, f := range d.held {
 		d.held[i] = nil
 		l.fragments.pen.leave(f)
-		if d.list != nil {
+		if d.in[byAge].list != nil {
 			l.follow(f, d)
 		} else {
 			f.decide(Drop, ReasonFragmentOverlap) // beyond the end
 		}
 		l.done(f)
 	}
-	d.emptied()
+	l.fragments.emptied(d)
 }

@@ -19,7 +19,7 @@ import (
 const (
 	octetsPerConnection = 1280
 	octetsPerCall       = 512
-	octetsPerFragment   = 768
+	octetsPerFragment   = 1280
 	// What translation adds to them.
 	octetsPerTranslatedConnection = 384
 	octetsPerTranslatedCall       = 1024
