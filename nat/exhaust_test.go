@@ -132,13 +132,39 @@ func TestOneHostCannotTakeAllIDs(t *testing.T) {
 	victim, c := b.Dial(b.lan[0], b.wan[0]), b.Dial(b.lan[1], b.wan[1])
 	b.Events()
 	for id := range uint16(callIDs) {
-		c.Say(b.lan[1], tracktest.OutRequest(id))
-		c.Ack(b.wan[1])
+		asked := c.Say(b.lan[1], tracktest.OutRequest(id)).CallID()
+		c.Say(b.wan[1], tracktest.OutReply(0, asked, pptp.OutCallResultGeneralError))
+		c.Ack(b.lan[1])
 	}
 	wantEqual(t, "the limit reached", limitReached(b), "calls_per_host")
 	if used, limit := b.names.CallIDs(); used > limit/8 {
 		t.Errorf("%d of %d IDs are used by a host that may have 8 calls", used, limit)
 	}
 	wantUp(t, victim.OutCall(7, 9))
+	b.checkEmpty(t)
+}
+
+// A call beyond what its connection may have leaves as one that got no ID, and
+// takes none.
+func TestCallBeyondTheLimitLeavesWithoutAnID(t *testing.T) {
+	b := newBox(t, masquerade, func(o *track.Options) { o.Limits.CallsPerConnection = 3 })
+	client, server := b.lan[0], b.wan[0]
+	c := b.Dial(client, server)
+	b.Events()
+	for id := range uint16(5) {
+		want := id
+		if id >= 3 {
+			want = track.NoCallID
+		}
+		wantEqual(t, "the ID that leaves", c.Say(client, tracktest.OutRequest(id)).CallID(), want)
+	}
+	wantEqual(t, "the limit reached", limitReached(b), "calls_per_connection")
+	used, _ := b.names.CallIDs()
+	wantEqual(t, "IDs in use", used, 3)
+	for id := range uint16(3) {
+		wantEqual(t, "the verdict", c.Say(server, tracktest.OutReply(id, id, pptp.OutCallResultConnected)).Verdict, track.Expect)
+	}
+	wantEqual(t, "the verdict", c.Say(server, tracktest.OutReply(7, track.NoCallID, pptp.OutCallResultConnected)).Verdict, track.Rewrite)
+	wantEqual(t, "the reason", b.GRE(client, server, 7).Reason, track.ReasonNotNegotiated)
 	b.checkEmpty(t)
 }

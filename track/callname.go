@@ -83,7 +83,7 @@ func (n *aliases) take(c *connection, name *callName, id uint16, most int, now T
 
 // idsPerHost is how many IDs a host on the LAN may have, in use or at rest: as
 // many at rest as in use, and so many more as one may ask for at once.
-func (l *Limits) idsPerHost() int { return 2*l.CallsPerHost + maxPending }
+func (l *Limits) idsPerHost() int { return 2*l.CallsPerHost + l.CallsPerConnection }
 
 // letGo gives a use of an ID's name back. It rests if the peer may have heard of
 // it.

@@ -115,6 +115,9 @@ func (t *Tracker) link(c *connection, r ref, list callList) {
 	}
 	*head = r
 	c.count(list, 1)
+	if list == pending {
+		t.index[r-1] = indexNodes{} // as it was left with another call
+	}
 }
 
 // count adds n, 1 or -1, to the number of calls in a list.
@@ -140,26 +143,17 @@ func (t *Tracker) unlink(c *connection, r ref) {
 		c.lists[k.list] = k.next
 	}
 	c.count(k.list, -1)
+	if k.list == pending {
+		for trie := range idTries {
+			t.leaveIndex(c, trie, r)
+		}
+	}
 }
 
 // move puts a call into another list of its connection.
 func (t *Tracker) move(c *connection, r ref, list callList) {
 	t.unlink(c, r)
 	t.link(c, r, list)
-}
-
-// findPending returns the call of c that the party belongs to and that is not
-// yet agreed, or 0: of several the latest, but of those that got no ID the
-// first, since answers come in order.
-func (t *Tracker) findPending(c *connection, p *party) (found ref) {
-	for r := c.lists[pending]; r != 0; r = t.calls.at(r).next {
-		if k := t.calls.at(r); p.is(k) {
-			if found = r; !k.refused {
-				break
-			}
-		}
-	}
-	return found
 }
 
 // findAgreed returns the agreed call of c that the party belongs to, or 0: the

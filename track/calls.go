@@ -6,18 +6,11 @@ import (
 	"github.com/grewire/grewire/track/wire"
 )
 
-// maxPending is how many calls of a connection may wait to be agreed: more
-// than any host asks for at once, and few enough to look through.
-const maxPending = 64
-
-// newCall makes a pending call of c, or returns 0 if a limit is reached. Who
-// asks for more than are agreed loses the oldest that was not.
+// newCall makes a pending call of c, or returns 0 if a limit is reached: what
+// was asked for before stays.
 func (w *work) newCall(c *connection) ref {
 	w.spent += callWork
 	limits := &w.settings.Limits
-	if c.pending >= maxPending || c.pending > 0 && c.calls >= limits.CallsPerConnection {
-		w.endCall(c, c.oldest[pending], "evicted")
-	}
 	perHost := limits.CallsPerHost
 	if c.phase < open {
 		perHost /= 2 // as of all calls

@@ -75,6 +75,7 @@ type connection struct {
 	expecting int            // in the list of expecting ones
 	lists     [callLists]ref // the newest call of each
 	oldest    [callLists]ref
+	index     callIndex // of the pending ones
 }
 
 // identity is whose connection it is, and by which names the WAN knows its end

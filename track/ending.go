@@ -120,7 +120,7 @@ func (w *work) endTogether(c *connection, cause string) {
 	w.t.expectations.Add(int64(-flow.Sides * c.expecting))
 	w.t.releaseHosts(&c.identity, c.calls)
 	w.t.endings.add(ending{c.identity, c.oldest, w.t.serial.Load(), cause, w.now}, c.calls)
-	c.lists, c.oldest = [callLists]ref{}, [callLists]ref{}
+	c.lists, c.oldest, c.index = [callLists]ref{}, [callLists]ref{}, callIndex{}
 	c.calls, c.pending, c.expecting = 0, 0, 0
 	c.callEnded = w.now
 	w.ending = true

@@ -53,6 +53,11 @@ func runScript(t *testing.T, data []byte) {
 		data = data[:2048]
 	}
 	s := newScript(t, data)
+	s.World.Tap = func(r tracktest.Result) {
+		if fault := s.World.Tracker.IndexFault(); fault != "" {
+			t.Fatalf("%s: %s", r, fault)
+		}
+	}
 	s.Play()
 	s.World.CheckEmpty()
 	if hosts, keys := s.World.Tracker.TableSizes(); hosts != 0 || keys != 0 || s.World.Tracker.ControlKeys() != 0 {

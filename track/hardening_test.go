@@ -375,31 +375,6 @@ func TestDialledAgainAfterAnAbort(t *testing.T) {
 	wantCalls(t, w, 1)
 }
 
-func TestTooManyPendingCallsEvictTheConnectionsOwn(t *testing.T) {
-	const most = 64
-	w := tracktest.New(t)
-	other, c := w.Dial(w.Client, w.Server), w.Dial(w.Client, w.Server)
-	other.Say(w.Client, tracktest.OutRequest(1000))
-	live := c.OutCall(999, 1999)
-	for id := range uint16(most) {
-		c.Say(w.Client, tracktest.OutRequest(id))
-	}
-	wantCalls(t, w, most+2)
-	w.Events()
-	c.Say(w.Client, tracktest.OutRequest(most))
-	wantCalls(t, w, most+2)
-	ended := eventsOf(w, track.EventCallEnded)
-	if len(ended) != 1 || ended[0].Cause != "evicted" || ended[0].Call.PNS.CallID != 0 {
-		t.Errorf("calls ended: %+v; want the first, evicted", ended)
-	}
-	wantControl(t, c.Say(w.Server, tracktest.OutReply(2000, 0, okOut)))
-	for _, id := range []uint16{1, most} {
-		want(t, c.Say(w.Server, tracktest.OutReply(2000+id, id, okOut)), track.Expect, track.ReasonControl)
-	}
-	want(t, other.Say(w.Server, tracktest.OutReply(3000, 1000, okOut)), track.Expect, track.ReasonControl)
-	wantUp(t, live)
-}
-
 // An acknowledgment of octets that nobody saw does not tell that the ends have
 // agreed to speak PPTP.
 func TestMissedOctetsDoNotWaiveTheSession(t *testing.T) {

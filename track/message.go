@@ -99,6 +99,7 @@ func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
 	if from == LAN {
 		k.takeName(c, id)
 	}
+	w.t.reindex(c, r)
 	k.control, k.waits = w.now, w.now
 	return k.serial.Load()
 }
@@ -131,7 +132,7 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 	serial = k.serial.Load()
 	result, _ := v.Result()
 	if result == granted && isReply(v.ControlType()) && (k.refused || from == LAN && c.named && !c.reserved.held) {
-		w.refuseGranted(c, k, v)
+		w.refuseGranted(c, r, v)
 		return false, serial
 	}
 	next, ok := k.state.Next(k.kind, v.ControlType(), result)
@@ -147,12 +148,14 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 // refusal. Who has accepted it thinks that it lives, and will say by its own ID
 // when it is over: until then, or until it has waited too long, that is not to
 // be taken for another call's.
-func (w *work) refuseGranted(c *connection, k *call, v pptp.View) {
+func (w *work) refuseGranted(c *connection, r ref, v pptp.View) {
+	k := w.t.calls.at(r)
 	role, _ := pptp.SenderOf(v.ControlType())
 	id, _ := v.CallID()
 	again := k.undead()
 	k.refused = true
 	k.setID(c, role, id)
+	w.t.reindex(c, r)
 	k.control, k.waits = w.now, w.now
 	if !again {
 		w.refusedEvent(c, k, uint16(pptp.OutCallResultGeneralError), 0)
@@ -234,11 +237,13 @@ func (w *work) transition(c *connection, r ref, next pptp.CallState, v pptp.View
 	case next == pptp.CallReplied && had != next:
 		id, _ := v.CallID()
 		k.setID(c, pptp.PNS, id)
+		w.t.reindex(c, r)
 		k.state, k.waits = next, w.now
 	case next == pptp.CallConnected && had != next:
 		if v.ControlType() == pptp.OutgoingCallReply {
 			id, _ := v.CallID()
 			k.setID(c, pptp.PAC, id)
+			w.t.reindex(c, r) // it may still not be let in
 		}
 		return w.connect(c, r)
 	default:

@@ -41,7 +41,7 @@ type Limits struct {
 	// a server address has, in each zone; 0 means no limit of its own.
 	ConnectionsPerHost int
 	Calls              int
-	CallsPerConnection int
+	CallsPerConnection int // those not answered included; what is beyond is refused
 	CallsPerHost       int // per client and per server address, in each zone
 	Expectations       int // directions of calls that have seen no GRE yet
 	Fragments          int // fragmented datagrams followed at a time

@@ -147,9 +147,6 @@ func (r *restorer) call(c *connection, s *SavedCall) bool {
 	if _, twice := r.known[s.Serial]; twice || !s.sane() || s.Serial > min(r.saved.Serial, maxSerial) || r.t.endings.has(c.self, s.Serial) {
 		return false
 	}
-	if !s.State.CarriesGRE() && c.pending >= maxPending {
-		return false
-	}
 	limits := &r.settings.Limits
 	switch {
 	case c.calls >= limits.CallsPerConnection:
@@ -248,6 +245,7 @@ func (r *restorer) admitGRE(c *connection, at ref, s *SavedCall) bool {
 		r.t.enterQuote(&c.identity, k)
 	}
 	r.t.link(c, at, list)
+	r.t.reindex(c, at)
 	return true
 }
 

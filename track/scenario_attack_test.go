@@ -187,7 +187,7 @@ func TestScenario095_RequestFlood(t *testing.T) {
 		return s.Frame(from, w.Server)
 	})
 	wantUp(t, live)
-	wantUsed(t, w, "calls", 64+1) // what a connection may have asked for and not got
+	wantUsed(t, w, "calls", w.Options.Limits.CallsPerConnection+1) // what a connection may ask for, and the live one
 	wantUp(t, live.Conn.OutCall(8, 10))
 }
 

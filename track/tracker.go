@@ -21,6 +21,7 @@ type Tracker struct {
 	controls    *flow.Table[ref] // ControlKey, ConfirmedKey -> connection; AnyZoneKey -> how many
 	connections *slab[connection]
 	calls       *slab[call]
+	index       []indexNodes // of calls
 	locks       [lockStripes]connectionLock
 	pairs       *flow.Table[ports] // PairKey -> connection that adopts
 	adoptees    adoptees           // directions that may be of calls agreed before
@@ -73,6 +74,7 @@ func New(o Options) *Tracker {
 		connections: newSlab[connection](o.Limits.Connections),
 		calls:       newSlab[call](o.Limits.Calls),
 		endings:     newEndings(&o.Limits, endedAtOnce),
+		index:       make([]indexNodes, o.Limits.Calls),
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
