@@ -182,3 +182,56 @@ func TestFragmentEndsWithinID(t *testing.T) {
 	want(t, c.Transmit(lan, s), track.Rewrite, track.ReasonControl)
 	b.checkEmpty(t)
 }
+
+// Fragments of control segments leave in their order, whatever order they come in,
+// and are read and translated by it.
+func TestFragmentsOfControlInAnyOrder(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		b, c := named(t)
+		lan, wan := b.lan[0], b.wan[0]
+		other := b.Dial(b.lan[1], wan).OutCall(7, 8) // the ID is in use
+		send := func(from *tracktest.Host, data []byte, cuts ...int) (left []byte, results []tracktest.Result) {
+			s := c.Segment(from, c.End(from).Next, 0x18, data)
+			frames := s.IP(from, c.To(from)).Cut(from, c.To(from), cuts...)
+			b.Released = nil
+			for _, at := range order {
+				r := b.Send(from.Side, frames[at])
+				for _, r := range append([]tracktest.Result{r}, b.Released...) {
+					if r.Verdict == track.Hold {
+						continue
+					}
+					results = append(results, r)
+					if !r.Passed() {
+						t.Errorf("%v: %s", order, r)
+						continue
+					}
+					left = append(left, r.Out[34:14+int(binary.BigEndian.Uint16(r.Out[16:]))]...)
+				}
+				b.Released = nil
+			}
+			c.End(from).Next += uint32(len(data))
+			c.Peer(from).Got = c.End(from).Next
+			if len(results) != 3 || len(left) != 20+len(data) {
+				t.Fatalf("%v: %d fragments with %d octets left", order, len(results), len(left))
+			}
+			return left[20:], results
+		}
+		request, _ := send(lan, tracktest.Encode(tracktest.OutRequest(7)), 40, 120)
+		alias, _ := pptp.View(request).CallID()
+		if alias == 7 || alias == track.NoCallID {
+			t.Fatalf("%v: the request left with call ID %d", order, alias)
+		}
+		_, results := send(wan, tracktest.Encode(tracktest.OutReply(9, alias, pptp.OutCallResultConnected)), 40, 48)
+		if results[2].Verdict != track.Expect {
+			t.Errorf("%v: %s, want it to open the call", order, results[2])
+		}
+		for _, r := range []tracktest.Result{b.GRE(lan, wan, 9), b.GRE(wan, c.To(wan), alias)} {
+			if !r.Passed() || r.Reason != track.ReasonCall {
+				t.Errorf("%v: %s, want it to pass", order, r)
+			}
+		}
+		wantUp(t, other)
+		b.Advance(time.Second)
+		b.checkEmpty(t)
+	}
+}

@@ -1,6 +1,8 @@
 package track
 
 import (
+	"slices"
+
 	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/wire"
 )
@@ -28,6 +30,8 @@ type datagram struct {
 	control  flow.Key // of its control connection; Kind 0 if it has none
 	position uint32   // sequence number of the TCP segment
 	header   uint16   // octets of the datagram before the TCP payload
+	ordered  bool     // its parts leave in their order, since they may have to change
+	next     uint16   // of an ordered one: how much has left
 	since    Time     // when it was put in its list
 	pieces   pieces
 	held     []*Frame // in the order in which they came
@@ -108,6 +112,7 @@ func (l *Lane) describe(d *datagram, f *Frame) {
 			l.t.nat.resolve(&d.control)
 		}
 		d.header, d.position = uint16(p.Payload-p.FragmentData), p.Seq
+		d.ordered, d.next = d.verdict.Passes() && l.t.nat.translatable(p.Src, p.Zone), uint16(piece(p))
 	}
 }
 
@@ -122,10 +127,17 @@ func (l *Lane) laterFragment(f *Frame) {
 	switch {
 	case d != nil && d.verdict != 0:
 		l.follow(f, d)
+		if d.ordered && d.in[byAge].list != nil && f.Verdict != Hold {
+			l.ordered = d
+		}
 	case mayBeGRE(p) && l.settings.Policy.AnyGRE && !l.stray(f):
 		f.decide(Forward, ReasonAnyGRE)
 	case mayBeGRE(p) || l.mayHideControl(p):
-		l.hold(f, key, d)
+		if !l.hold(f, key, d) {
+			f.decide(Drop, ReasonFragmentLimit)
+		}
+	case p.Proto == wire.ProtocolTCP && l.knownHosts(f) && l.hold(f, key, d):
+		// It may be of a control connection, which is read in order.
 	default:
 		l.other(f)
 	}
@@ -142,22 +154,84 @@ func (l *Lane) mayHideControl(p *wire.Packet) bool {
 
 // follow gives a later fragment the verdict of the first.
 func (l *Lane) follow(f *Frame, d *datagram) {
-	p := &f.Packet
-	offset := int(p.FragmentOffset)
-	if bad := d.pieces.add(offset, offset+piece(p), !p.MoreFragments); bad != 0 {
-		f.choose(mayBeGRE(p) && l.settings.Policy.AnyGRE, ReasonAnyGRE, bad)
+	if !l.fits(f, d) {
 		return
 	}
+	if d.ordered && f.Packet.FragmentOffset != d.next {
+		l.holdOrdered(f, d)
+		return
+	}
+	l.followFitting(f, d)
+	if d.pieces.whole() && len(d.held) == 0 {
+		l.fragments.forget(d)
+	}
+}
+
+// holdOrdered keeps a part of a datagram until those before it have left. If there
+// is no room for it, the datagram cannot become whole any more.
+func (l *Lane) holdOrdered(f *Frame, d *datagram) {
+	var c *Frame
+	if len(d.held) < maxPieces {
+		c = l.keepFragment(f, d)
+	}
+	if c == nil {
+		f.decide(Drop, ReasonControlGap)
+		l.fragments.orphan(d, ReasonControlGap)
+		l.fragments.forget(d)
+		return
+	}
+	d.held = append(d.held, c)
+	l.fragments.enlist(d, &l.fragments.waiting)
+	f.decide(Hold, 0)
+}
+
+// releaseOrdered lets the parts leave that are next. They follow the frame that
+// they waited for.
+func (l *Lane) releaseOrdered(d *datagram) {
+	for i := 0; i < len(d.held); i++ {
+		f := d.held[i]
+		if f.Packet.FragmentOffset != d.next {
+			continue
+		}
+		d.held = slices.Delete(d.held, i, i+1)
+		l.fragments.pen.leave(f)
+		l.fragments.shares.hold(d, -min(d.cost, cost(f)))
+		l.followFitting(f, d)
+		l.done(f)
+		i = -1
+	}
+	switch {
+	case len(d.held) > 0:
+		l.fragments.enlist(d, &l.fragments.waiting)
+	case d.pieces.whole():
+		l.fragments.forget(d)
+	case d.in[byAge].list == &l.fragments.waiting:
+		l.fragments.enlist(d, &l.fragments.followed)
+	}
+}
+
+// fits reports whether a fragment is a part of d that was not there yet; if not,
+// the frame is decided.
+func (l *Lane) fits(f *Frame, d *datagram) bool {
+	p := &f.Packet
+	offset := int(p.FragmentOffset)
+	bad := d.pieces.add(offset, offset+piece(p), !p.MoreFragments)
+	if bad != 0 {
+		f.choose(mayBeGRE(p) && l.settings.Policy.AnyGRE, ReasonAnyGRE, bad)
+	}
+	return bad == 0
+}
+
+// followFitting is follow for a part of d that is taken note of.
+func (l *Lane) followFitting(f *Frame, d *datagram) {
 	f.decide(d.verdict, d.reason)
 	f.Call = d.call
+	d.next = f.Packet.FragmentOffset + uint16(piece(&f.Packet))
 	switch {
 	case d.gre.Kind != 0:
 		l.greFragment(f, d)
 	case d.control.Kind != 0:
 		l.controlFragment(f, d)
-	}
-	if d.pieces.whole() {
-		l.fragments.forget(d)
 	}
 }
 
@@ -221,8 +295,9 @@ func (l *Lane) unfollowedFragment(f *Frame) {
 	l.stray(f)
 }
 
-// hold keeps a fragment that came before the first of its datagram.
-func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
+// hold keeps a fragment that came before the first of its datagram, and reports
+// whether there was room.
+func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) bool {
 	if d == nil {
 		d = l.fragments.wait(key, l.owner(f))
 	}
@@ -231,11 +306,11 @@ func (l *Lane) hold(f *Frame, key flow.Key, d *datagram) {
 		c = l.keepFragment(f, d)
 	}
 	if c == nil {
-		f.decide(Drop, ReasonFragmentLimit)
-		return
+		return false
 	}
 	d.held = append(d.held, c)
 	f.decide(Hold, 0)
+	return true
 }
 
 // keepFragment copies a frame, unless its owner holds enough.
@@ -253,17 +328,38 @@ func (l *Lane) keepFragment(f *Frame, d *datagram) *Frame {
 }
 
 // releaseHeld decides about what was held for the first fragment of d, which is
-// now there.
+// now there. Of what overlaps, that counts which came first. The octets of a
+// control connection leave in their order, so that they can be read; anything else
+// as it came.
 func (l *Lane) releaseHeld(d *datagram) {
-	for i, f := range d.held {
-		d.held[i] = nil
-		l.fragments.pen.leave(f)
-		if d.in[byAge].list != nil {
-			l.follow(f, d)
-		} else {
-			f.decide(Drop, ReasonFragmentOverlap) // beyond the end
+	fitting := d.held[:0]
+	for _, f := range d.held {
+		if l.fits(f, d) {
+			fitting = append(fitting, f)
+			continue
 		}
+		l.fragments.pen.leave(f)
 		l.done(f)
 	}
+	clear(d.held[len(fitting):])
+	if d.ordered {
+		d.held = fitting
+		l.releaseOrdered(d)
+		return
+	}
+	if d.control.Kind != 0 {
+		slices.SortFunc(fitting, func(a, b *Frame) int {
+			return int(a.Packet.FragmentOffset) - int(b.Packet.FragmentOffset)
+		})
+	}
+	for _, f := range fitting {
+		l.fragments.pen.leave(f)
+		l.followFitting(f, d)
+		l.done(f)
+	}
+	clear(fitting)
 	l.fragments.emptied(d)
+	if d.pieces.whole() {
+		l.fragments.forget(d)
+	}
 }

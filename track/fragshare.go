@@ -1,6 +1,9 @@
 package track
 
-import "github.com/grewire/grewire/track/flow"
+import (
+	"github.com/grewire/grewire/track/flow"
+	"github.com/grewire/grewire/track/wire"
+)
 
 // The datagrams that a Lane follows are shared out, so that one sender takes no
 // place from another:
@@ -21,6 +24,10 @@ type shareKey struct {
 	call     uint64   // 0: the pair itself
 	stranger bool
 }
+
+// tcpShare stands for a call in the key of TCP, which is to take no place from the
+// calls of its pair.
+const tcpShare = ^uint64(0)
 
 // share is what one of them has. It is made with its first datagram, and goes
 // with its last.
@@ -58,9 +65,12 @@ func (l *Lane) owner(f *Frame) shareKey {
 	k := shareKey{pair: flow.Key{Kind: flow.PairKey, Side: l.side, Zone: p.Zone, Src: p.Src, Dst: p.Dst}}
 	if f.ofCall() {
 		k.call = f.Call
-	} else {
-		k.stranger = !l.knownHosts(f)
+		return k
 	}
+	if p.Proto == wire.ProtocolTCP {
+		k.call = tcpShare
+	}
+	k.stranger = !l.knownHosts(f)
 	return k
 }
 

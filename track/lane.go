@@ -27,6 +27,7 @@ type Lane struct {
 	octets   []Octets // that change, of all frames of the batch
 	byCallID bool     // GRE goes to the owner of its call ID
 
+	ordered       *datagram    // of the last fragment, if parts of it may wait for that
 	fragmentCount atomic.Int64 // len(fragments.known), for those who only look
 }
 
@@ -129,6 +130,10 @@ func (l *Lane) decide(f *Frame) {
 			l.release()
 			l.firstFragment(f)
 		}
+	}
+	if l.ordered != nil {
+		l.releaseOrdered(l.ordered)
+		l.ordered = nil
 	}
 	if l.goal.serial != 0 {
 		l.releaseEarly()
