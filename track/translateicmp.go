@@ -176,7 +176,7 @@ func (l *Lane) quoteFromLAN(f *Frame, q *wire.QuotedPacket) {
 	for _, alias := range l.t.nat.aliasesOf(q.Dst) {
 		key := callNameKey(f.Packet.Zone, q.Dst, alias, q.Src, q.CallID)
 		name, ok := get(l.t.nat.names, &key)
-		if !ok {
+		if !ok || !l.t.carriesGRE(f.Packet.Zone, q.Src, alias, name.alias) {
 			continue
 		}
 		change.What, change.CallID = ChangeQuote|ChangeCallID, name.alias
@@ -186,6 +186,17 @@ func (l *Lane) quoteFromLAN(f *Frame, q *wire.QuotedPacket) {
 		}
 		return
 	}
+}
+
+// carriesGRE reports whether a call has GRE from a peer on the WAN to an alias
+// with this ID. A name may outlive its call for a while.
+func (t *Tracker) carriesGRE(zone wire.Zone, peer, alias wire.Addr, id uint16) bool {
+	gre := flow.Key{Kind: flow.GREKey, Side: WAN, Zone: zone, Src: peer, Dst: alias, DstID: id}
+	if t.nat.ByCallID() {
+		gre.Dst = wire.Addr{}
+	}
+	_, ok := t.entry(&gre)
+	return ok
 }
 
 // aliasesOf returns by which addresses the WAN may know a host on the LAN: one
