@@ -48,6 +48,7 @@ type Policy struct {
 	GREv0     Action         `toml:"gre_v0"`    // ActionDrop or ActionForward
 	GREOther  Action         `toml:"gre_other"` // ActionDrop or ActionForward
 	Other     Action         `toml:"other"`     // ActionForward or ActionDrop
+	Opaque    Action         `toml:"opaque"`    // ActionForward or ActionDrop
 	PPTP      Permission     `toml:"pptp"`
 	Clients   []netip.Prefix `toml:"clients"`    // who may call; nil means all
 	Servers   []netip.Prefix `toml:"servers"`    // who may be called; nil means all
@@ -219,7 +220,7 @@ func Default() Config {
 			RingSlots: 8192, ReceiveBuffer: 16 << 20, SendBuffer: 8 << 20,
 		},
 		Policy: Policy{
-			GRE: GRENegotiated, GREv0: ActionDrop, GREOther: ActionDrop, Other: ActionForward,
+			GRE: GRENegotiated, GREv0: ActionDrop, GREOther: ActionDrop, Other: ActionForward, Opaque: ActionForward,
 			PPTP: Allow, StrictGRE: ActionCount, Adopt: AdoptOff,
 		},
 		Limits: Limits{

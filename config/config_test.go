@@ -107,6 +107,7 @@ gre = "any"
 gre_v0 = "forward"
 gre_other = "forward"
 other = "drop"
+opaque = "drop"
 pptp = "deny"
 clients = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
 servers = ["0.0.0.0/0", "::/0"]
@@ -154,7 +155,7 @@ format = "text"
 	want := &Config{
 		Bridge: Bridge{"lan0.100", "wan0", 2, BackendRing, 1000, 300000, 400000, false, true, FailOpen},
 		Policy: Policy{
-			GREAny, ActionForward, ActionForward, ActionDrop, Deny,
+			GREAny, ActionForward, ActionForward, ActionDrop, ActionDrop, Deny,
 			[]netip.Prefix{prefix("10.0.0.0/8"), prefix("192.0.2.1/32"), prefix("2001:db8::/32")},
 			[]netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0")},
 			ActionDrop, AdoptOff,

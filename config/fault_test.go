@@ -193,6 +193,7 @@ func TestValues(t *testing.T) {
 		{nics + "policy.gre = 'all'", []string{`3: policy.gre ~ "negotiated" or "any"`}},
 		{nics + "policy.gre_v0 = 'count'", []string{`3: policy.gre_v0 ~ "drop" or "forward"`}},
 		{nics + "policy.other = 'Drop'", []string{`3: policy.other ~ "forward" or "drop"`}},
+		{nics + "policy.opaque = 'deny'", []string{`3: policy.opaque ~ "forward" or "drop"`}},
 		{nics + "policy.pptp = 'no'", []string{`3: policy.pptp ~ "allow" or "deny"`}},
 		{nics + "policy.strict_gre = 'forward'", []string{`3: policy.strict_gre ~ "drop" or "count"`}},
 		{nics + "bridge.fail = 'open'\nbridge.qdisc_bypass = true", []string{`4: bridge.qdisc_bypass ~ cannot be had with fail = "open"`}},

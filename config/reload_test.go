@@ -27,6 +27,7 @@ func reload(t *testing.T, before, after string) (*Config, []Change, error) {
 func TestReload(t *testing.T) {
 	const after = nics + `
 [policy]
+opaque = "drop"
 pptp = "deny"
 clients = ["10.0.0.0/8", "2001:db8::/32"]
 [limits]
@@ -42,7 +43,7 @@ level = "debug"
 		t.Fatal(err)
 	}
 	want := []string{
-		`policy.pptp: "allow", now "deny"`, `policy.clients: [], now ["10.0.0.0/8", "2001:db8::/32"]`,
+		`policy.opaque: "forward", now "drop"`, `policy.pptp: "allow", now "deny"`, `policy.clients: [], now ["10.0.0.0/8", "2001:db8::/32"]`,
 		`limits.calls: 65536, now 5`, `limits.expectations: 131072, now 2000000`,
 		`timeouts.gre_stream: "5h", now "1h30m"`, `log.level: "info", now "debug"`,
 	}

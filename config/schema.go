@@ -28,6 +28,7 @@ func (c *Config) schema() table {
 			"gre_v0":     choice(&p.GREv0, ActionDrop, ActionForward),
 			"gre_other":  choice(&p.GREOther, ActionDrop, ActionForward),
 			"other":      choice(&p.Other, ActionForward, ActionDrop),
+			"opaque":     choice(&p.Opaque, ActionForward, ActionDrop),
 			"pptp":       choice(&p.PPTP, Allow, Deny),
 			"clients":    prefixes(&p.Clients),
 			"servers":    prefixes(&p.Servers),

@@ -52,7 +52,7 @@ func fragmentKey(p *wire.Packet, side Side) flow.Key {
 	k := flow.Key{Kind: flow.FragmentKey, Side: side, Zone: p.Zone, Src: p.Src, Dst: p.Dst}
 	k.SrcID, k.DstID = uint16(p.FragmentID>>16), uint16(p.FragmentID)
 	if p.Version == 4 {
-		k.Proto = p.Proto
+		k.Proto = p.FragmentProto
 	}
 	return k
 }
@@ -91,10 +91,10 @@ func (l *Lane) concerns(p *wire.Packet) bool {
 	return p.Kind == wire.MalformedGRE || p.Kind == wire.TCP && isControl(p) || hidesControl(p) || mayBeGRE(p) || l.mayHideControl(p)
 }
 
-// mayBeGRE reports whether a fragment may be of GRE: in IPv6 other headers may
-// stand before it.
+// mayBeGRE reports whether a fragment may be of GRE: other headers may stand
+// before it.
 func mayBeGRE(p *wire.Packet) bool {
-	return p.FragmentProto == wire.ProtocolGRE || p.Version == 6 && wire.IsExtension(p.FragmentProto)
+	return p.FragmentProto == wire.ProtocolGRE || wire.IsExtension(p.Version, p.FragmentProto)
 }
 
 // ofCall reports whether f was found to be GRE of a call.

@@ -22,6 +22,7 @@ type Policy struct {
 	GREv0     Action // ActForward or ActDrop
 	GREOther  Action // ActForward or ActDrop: GRE version 1 of another protocol than PPP
 	Other     Action // ActForward or ActDrop
+	Opaque    Action // ActForward or ActDrop: what cannot be looked into (wire.Packet.Opaque)
 	DenyPPTP  bool   // drop every control connection
 	StrictGRE Action // ActDrop or ActCount: header checks beyond the call ID
 	// Adopt takes GRE that goes both ways between the ends of a control

@@ -23,6 +23,10 @@ func (l *Lane) other(f *Frame) {
 // byPolicy is other without translation.
 func (l *Lane) byPolicy(f *Frame) {
 	p := &f.Packet
+	if p.Opaque && l.settings.Policy.Opaque == ActDrop {
+		f.decide(Drop, ReasonOpaque)
+		return
+	}
 	if l.settings.Policy.Other == ActForward {
 		f.decide(Forward, ReasonOther)
 		return

@@ -72,6 +72,7 @@ const (
 	ReasonGREOtherDenied  // GRE version 1 of another protocol under policy.gre_other = "drop"
 	ReasonStrictGRE       // GRE of a call with a bad header, under policy.strict_gre = "drop"
 	ReasonOtherDenied     // not PPTP, under policy.other = "drop"
+	ReasonOpaque          // what cannot be looked into, under policy.opaque = "drop"
 	ReasonPPTPDenied      // control of a pair that policy does not allow
 	ReasonFragmentOrphan  // a fragment whose first fragment never came
 	ReasonFragmentOverlap // a fragment that overlaps one already seen
@@ -99,7 +100,7 @@ var reasonNames = [NumReasons]string{
 	ReasonWrongZone: "wrong-zone", ReasonGREVersion: "gre-version", ReasonGREv0Denied: "gre-v0-denied",
 	ReasonGREOtherDenied: "gre-other-denied", ReasonNotPPTP: "not-pptp",
 	ReasonNotNegotiated: "not-negotiated", ReasonWrongSide: "wrong-side",
-	ReasonStrictGRE: "strict-gre", ReasonOtherDenied: "other-denied", ReasonPPTPDenied: "pptp-denied",
+	ReasonStrictGRE: "strict-gre", ReasonOtherDenied: "other-denied", ReasonOpaque: "opaque", ReasonPPTPDenied: "pptp-denied",
 	ReasonFragmentOrphan: "fragment-orphan", ReasonFragmentOverlap: "fragment-overlap",
 	ReasonFragmentTiny: "fragment-tiny", ReasonFragmentLimit: "fragment-limit",
 	ReasonNoTranslation: "no-translation", ReasonHairpin: "hairpin", ReasonControlGap: "control-gap",

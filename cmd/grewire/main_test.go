@@ -136,6 +136,7 @@ gre = "any"
 gre_v0 = "forward"
 gre_other = "forward"
 other = "drop"
+opaque = "drop"
 pptp = "deny"
 clients = ["10.0.0.0/8"]
 servers = ["192.0.2.1/32"]
@@ -167,7 +168,7 @@ workers = 3
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"Policy":{"AnyGRE":true,"GREv0":0,"GREOther":0,"Other":1,"DenyPPTP":true,"StrictGRE":1,"Adopt":true,"Clients":["10.0.0.0/8"],"Servers":["192.0.2.1/32"]},` +
+	want := `{"Policy":{"AnyGRE":true,"GREv0":0,"GREOther":0,"Other":1,"Opaque":1,"DenyPPTP":true,"StrictGRE":1,"Adopt":true,"Clients":["10.0.0.0/8"],"Servers":["192.0.2.1/32"]},` +
 		`"Limits":{"Connections":11,"ConnectionsPerHost":8192,"Calls":12,"CallsPerConnection":9,"CallsPerHost":10,"Expectations":24,"Fragments":16,"HoldBytes":4096},` +
 		`"Timeouts":{"Expectation":1000000000,"GREUnreplied":2000000000,"GREStream":3000000000,"TCPEstablished":4000000000,"TCPSyn":5000000000,"TCPClosing":6000000000,"PendingCall":7000000000},"Translation":null,"Workers":3,"Seed":0}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {

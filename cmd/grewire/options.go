@@ -17,6 +17,7 @@ func trackOptions(c *config.Config) track.Options {
 			GREv0:     action(c.Policy.GREv0),
 			GREOther:  action(c.Policy.GREOther),
 			Other:     action(c.Policy.Other),
+			Opaque:    action(c.Policy.Opaque),
 			DenyPPTP:  c.Policy.PPTP == config.Deny,
 			StrictGRE: action(c.Policy.StrictGRE),
 			Adopt:     c.Policy.Adopt == config.AdoptLiveControl,

@@ -11,7 +11,11 @@ const (
 	etherMACControl = 0x8808 // IEEE 802.3, annex 31
 	etherPPPoE      = 0x8864 // session stage (RFC 2516)
 	etherQinQ       = 0x88a8 // IEEE 802.1ad
-	etherOldQinQ    = 0x9100 // in use before 802.1ad
+	etherOldQinQ    = 0x9100 // this and the two below: in use before 802.1ad
+	etherOldQinQ2   = 0x9200
+	etherOldQinQ3   = 0x9300
+	etherMPLS       = 0x8847 // RFC 3032, RFC 5332
+	etherMPLS2      = 0x8848
 	etherMinimum    = 0x0600 // a smaller value is a length (IEEE 802.3, clause 3.2.6)
 
 	pppIPv4 = 0x0021
@@ -71,6 +75,7 @@ func (p *Packet) link(frame []byte) (ether uint16, l3 int, ok bool) {
 			// A tag with VID 0 is none: Linux takes any number of them off.
 			if vid := binary.BigEndian.Uint16(frame[l3:]) & vidMask; vid != 0 {
 				if tags == maxTags {
+					p.Opaque = true
 					return 0, 0, false
 				}
 				tags++
@@ -102,7 +107,11 @@ func isLinkControl(frame []byte) bool {
 }
 
 func isVLAN(ether uint16) bool {
-	return ether == etherVLAN || ether == etherQinQ || ether == etherOldQinQ
+	switch ether {
+	case etherVLAN, etherQinQ, etherOldQinQ, etherOldQinQ2, etherOldQinQ3:
+		return true
+	}
+	return false
 }
 
 // network decodes from the first octet behind the last ethertype on.
@@ -120,6 +129,10 @@ func (p *Packet) network(frame []byte, ether uint16, l3 int) {
 		if isPause(frame[l3:]) {
 			p.Kind = Pause
 		}
+	case etherMPLS, etherMPLS2:
+		p.mpls(frame, l3)
+	default:
+		p.Opaque = isOpaqueEther(ether)
 	}
 }
 
@@ -162,6 +175,8 @@ func (p *Packet) pppoe(frame []byte, at int) {
 		p.ipv4(frame, l3)
 	case pppIPv6:
 		p.ipv6(frame, l3)
+	default:
+		p.Opaque = isOpaquePPP(protocol)
 	}
 	if lies {
 		p.distrust()
@@ -202,7 +217,7 @@ func (p *Packet) distrust() {
 func (p *Packet) transport(frame []byte) {
 	p.Kind = OtherIP
 	if p.Fragment && p.FragmentOffset != 0 {
-		p.Kind = LaterFragment
+		p.Kind, p.Opaque = LaterFragment, isTunnel(p.Proto)
 		return
 	}
 	data := frame[p.L4:p.End]
@@ -215,6 +230,8 @@ func (p *Packet) transport(frame []byte) {
 		if ofOwnFamily := (p.Proto == ProtocolICMP) == (p.Version == 4); ofOwnFamily && len(data) > 0 {
 			p.Kind, p.ICMPType = ICMP, data[0]
 		}
+	default:
+		p.Opaque = isTunnel(p.Proto)
 	}
 }
 

@@ -14,7 +14,7 @@ func dirty() (p wire.Packet) {
 	p = wire.Packet{
 		Kind: 0xff, Version: 0xff, Proto: 0xff, Fragment: true, MoreFragments: true, FragmentOffset: 0xffff, FragmentID: 1, FragmentProto: 0xff, Zone: ^wire.Zone(0),
 		L3: 1, L4: 2, Payload: 3, End: 4, FragmentData: 5, IPLength: 6, SrcPort: 7, DstPort: 8, Seq: 9, Ack: 10, Window: 11, Flags: 12,
-		CallID: 13, HasSeq: true, HasAck: true, Faults: 0xff, ICMPType: 14, Super: true,
+		CallID: 13, HasSeq: true, HasAck: true, Faults: 0xff, ICMPType: 14, Super: true, Opaque: true,
 	}
 	p.Src.Hi, p.Dst.Lo = 15, 16
 	return p
@@ -44,7 +44,7 @@ func fragmentProto(r *row) uint8 {
 	case !r.want.Fragment:
 		return 0
 	case r.want.Version == 4:
-		return r.want.Proto
+		return r.frame[r.want.L3+9]
 	}
 	return r.frame[r.want.FragmentData-8]
 }

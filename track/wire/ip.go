@@ -10,12 +10,13 @@ const (
 )
 
 // The IPv6 extension headers that stand before the transport header
-// (RFC 8200, section 4; RFC 4302; RFC 6275; RFC 7401; RFC 5533).
+// (RFC 8200, section 4; RFC 4302; RFC 6275; RFC 7401; RFC 5533). IPv4 has the
+// Authentication Header of them.
 const (
 	ipv6HopByHop    = 0
 	ipv6Routing     = 43
 	ipv6Fragment    = 44
-	ipv6AH          = 51
+	protocolAH      = 51
 	ipv6Destination = 60
 	ipv6Mobility    = 135
 	ipv6HIP         = 139
@@ -48,7 +49,9 @@ func (p *Packet) ipv4(frame []byte, l3 int) {
 	if fragment&ipv4FragmentMask != 0 {
 		p.fragment(fragment<<3, fragment&0x2000 != 0, uint32(binary.BigEndian.Uint16(packet[4:6])))
 	}
-	p.transport(frame)
+	if p.Proto != protocolAH || p.extensions(frame) {
+		p.transport(frame)
+	}
 }
 
 // ipv4Total returns the length of an IPv4 packet.
@@ -104,16 +107,19 @@ func (p *Packet) ipv6Total(packet []byte) int {
 	return ipv6Length + payload
 }
 
-// extensions moves p.L4 and p.Proto past the IPv6 extension headers and
+// extensions moves p.L4 and p.Proto past the extension headers and
 // reports whether a transport header follows. A chain that is cut is no IP
 // that anybody could use, but a first fragment that ends inside the chain
 // hides its protocol. So does one with a second Fragment header: what that one
 // says is of a datagram inside the datagram.
 func (p *Packet) extensions(frame []byte) bool {
 	for fragmented := false; ; {
+		if p.Fragment && p.FragmentOffset != 0 {
+			return true // what follows is the middle of something
+		}
 		rest := frame[p.L4:p.End]
 		length := extensionLength(p.Proto, rest)
-		if length == 0 {
+		if length == 0 || p.Version == 4 && p.Proto != protocolAH {
 			return true
 		}
 		if length > len(rest) || fragmented && p.Proto == ipv6Fragment {
@@ -129,9 +135,6 @@ func (p *Packet) extensions(frame []byte) bool {
 		if header == ipv6Fragment {
 			fragmented = true
 			p.fragmentHeader(rest)
-		}
-		if p.Fragment && p.FragmentOffset != 0 {
-			return true // what follows is the middle of something
 		}
 	}
 }
@@ -149,7 +152,7 @@ func (p *Packet) fragmentHeader(b []byte) {
 // the start of b: 0 if proto is none, more than len(b) if it is cut.
 func extensionLength(proto uint8, b []byte) int {
 	switch proto {
-	case ipv6HopByHop, ipv6Routing, ipv6Fragment, ipv6AH, ipv6Destination, ipv6Mobility, ipv6HIP, ipv6Shim6:
+	case ipv6HopByHop, ipv6Routing, ipv6Fragment, protocolAH, ipv6Destination, ipv6Mobility, ipv6HIP, ipv6Shim6:
 	default:
 		return 0
 	}
@@ -158,7 +161,7 @@ func extensionLength(proto uint8, b []byte) int {
 		return len(b) + 1
 	case proto == ipv6Fragment:
 		return 8
-	case proto == ipv6AH:
+	case proto == protocolAH:
 		return (int(b[1]) + 2) * 4 // RFC 4302, section 2.2
 	}
 	return (int(b[1]) + 1) * 8
@@ -176,6 +179,8 @@ func (p *Packet) fragment(offset uint16, more bool, id uint32) {
 	p.FragmentProto = p.Proto
 }
 
-// IsExtension reports whether an IPv6 next header value is an extension header
-// that a transport header may follow.
-func IsExtension(proto uint8) bool { return extensionLength(proto, nil) != 0 }
+// IsExtension reports whether proto is a header, in IP of that version, that a
+// transport header may follow.
+func IsExtension(version, proto uint8) bool {
+	return proto == protocolAH || version == 6 && extensionLength(proto, nil) != 0
+}

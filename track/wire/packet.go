@@ -147,6 +147,9 @@ type Packet struct {
 
 	// Super is set by DecodeSuper.
 	Super bool
+	// Opaque says that there are frames or packets inside that are not read: a
+	// tunnel, what is compressed or encrypted, a third VLAN tag.
+	Opaque bool
 }
 
 // PayloadLength is the number of octets of TCP or GRE data that the frame

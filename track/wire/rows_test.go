@@ -15,7 +15,7 @@ type row struct {
 }
 
 func allRows() []row {
-	return slices.Concat(linkRows(), ipv4Rows(), ipv6Rows(), tcpRows(), greRows(), otherGRERows(), icmpRows())
+	return slices.Concat(linkRows(), ipv4Rows(), ipv6Rows(), tcpRows(), greRows(), otherGRERows(), icmpRows(), mplsRows(), authenticationRows(), opaqueRows())
 }
 
 var other = wire.Packet{Kind: wire.Other}
@@ -42,7 +42,7 @@ func linkRows() []row {
 		{"VID 0 three times", eth(tag(0x8100, 0, tag(0x88a8, 0, tag(0x8100, 0, packet)))), "", greFrame(26)},
 		{"two tags and VID 0 between", eth(tag(0x8100, 1, tag(0x8100, 0, tag(0x8100, 4095, packet)))), "1.4095", greFrame(26)},
 		{"priority and DEI are no VID", eth(tag(0x8100, 0xf064, packet)), "100", greFrame(18)},
-		{"third tag", eth(tag(0x88a8, 100, tag(0x8100, 200, tag(0x8100, 300, packet)))), "100.200", other},
+		{"third tag", eth(tag(0x88a8, 100, tag(0x8100, 200, tag(0x8100, 300, packet)))), "100.200", opaque(other)},
 		{"tag cut", eth(octets("8100 0064 08")), "", other},
 		{"second tag cut", eth(tag(0x88a8, 100, octets("8100 00c8"))), "100", other},
 		{"tag and nothing else", eth(octets("8100 0064 0800")), "100", other},
@@ -94,9 +94,9 @@ func linkRows() []row {
 		{"MAC control without an opcode", octets("020000000002 020000000001 8808 00"), "", wire.Packet{}},
 		{"Pause to one station", octets("020000000002 020000000001 8808 0001 ffff"), "", wire.Packet{Kind: wire.Pause}},
 		{"GRE to a link-local group", cat(octets("0180c200000e 020000000001"), packet), "", greFrame(14)},
-		{"third tag to a link-local group", cat(octets("0180c200000e 020000000001"), tag(0x8100, 1, tag(0x8100, 2, tag(0x8100, 3, packet)))), "1.2", other},
+		{"third tag to a link-local group", cat(octets("0180c200000e 020000000001"), tag(0x8100, 1, tag(0x8100, 2, tag(0x8100, 3, packet)))), "1.2", opaque(other)},
 	}
-	tpids := []int{0x8100, 0x88a8, 0x9100}
+	tpids := []int{0x8100, 0x88a8, 0x9100, 0x9200, 0x9300}
 	for _, outer := range tpids {
 		rows = append(rows, row{"one tag", eth(tag(outer, 100, packet)), "100", greFrame(18)})
 		for _, inner := range tpids {
@@ -175,7 +175,7 @@ func ipv6Rows() []row {
 		{"UDP", eth(ether6(plain)), "", packet6(wire.OtherIP, 17, 14, 40, 48)},
 		{"IPv6 padding", eth(cat(ether6(plain), make([]byte, 9))), "", packet6(wire.OtherIP, 17, 14, 40, 48)},
 		{"no next header", eth(ether6(ip6(59, octets("00")))), "", packet6(wire.OtherIP, 59, 14, 40, 41)},
-		{"ESP", eth(ether6(ip6(50, octets("00000001")))), "", packet6(wire.OtherIP, 50, 14, 40, 44)},
+		{"ESP", eth(ether6(ip6(50, octets("00000001")))), "", opaque(packet6(wire.OtherIP, 50, 14, 40, 44))},
 		{"header and no more", eth(ether6(ip6(17, nil))), "", packet6(wire.OtherIP, 17, 14, 40, 40)},
 		{"next header, no more", eth(ether6(plain[:7])), "", wire.Packet{Proto: 17}},
 		{"not even the next header", eth(ether6(plain[:6])), "", other},

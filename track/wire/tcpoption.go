@@ -42,11 +42,15 @@ func TCPChecksumOK(frame []byte, p *Packet) bool {
 	sum := uint64(ProtocolTCP) + uint64(len(segment))
 	// The prefix of an IPv4-mapped Addr adds 0xffff: nothing, in one's complement.
 	sum += p.Src.sum() + p.Dst.sum()
-	sum += sumWords(segment)
+	return foldSum(sum+sumWords(segment)) == 0xffff
+}
+
+// foldSum adds the carries of a sum in one's complement.
+func foldSum(sum uint64) uint64 {
 	for sum>>16 != 0 {
 		sum = sum&0xffff + sum>>16
 	}
-	return sum == 0xffff
+	return sum
 }
 
 // sumWords adds up the 16-bit words of b, the last one padded.

@@ -45,8 +45,11 @@ func TestZoneUnmarshalTextRefuses(t *testing.T) {
 func TestIsExtension(t *testing.T) {
 	extensions := map[int]bool{0: true, 43: true, 44: true, 51: true, 60: true, 135: true, 139: true, 140: true}
 	for proto := range 256 {
-		if got := wire.IsExtension(uint8(proto)); got != extensions[proto] {
-			t.Errorf("%d: %v", proto, got)
+		if got := wire.IsExtension(6, uint8(proto)); got != extensions[proto] {
+			t.Errorf("IPv6, %d: %v", proto, got)
+		}
+		if got := wire.IsExtension(4, uint8(proto)); got != (proto == 51) {
+			t.Errorf("IPv4, %d: %v", proto, got)
 		}
 	}
 }
