@@ -184,5 +184,14 @@ func (t *Translator) PutID(pool track.IDPool, id uint16, now track.Time) {
 // FreeID implements track.Translation.
 func (t *Translator) FreeID(pool track.IDPool, id uint16) { t.ids.Free(callid.Pair(pool), id) }
 
+// AgreeID implements track.Translation.
+func (t *Translator) AgreeID(pool track.IDPool, id uint16) { t.ids.Agree(callid.Pair(pool), id) }
+
+// AsksTooOften implements track.Translation.
+func (t *Translator) AsksTooOften(zone wire.Zone, host wire.Addr) bool {
+	asked, most := t.ids.AskedBy(zone, host)
+	return asked >= most
+}
+
 // HeldIDs implements track.Translation.
 func (t *Translator) HeldIDs(zone wire.Zone, host wire.Addr) int { return t.ids.UsedBy(zone, host) }

@@ -74,7 +74,10 @@ func (n *aliases) take(c *connection, name *callName, id uint16, most int, now T
 		return "calls_per_host"
 	}
 	alias, ok := n.TakeID(pool, id, now)
-	if !ok {
+	switch {
+	case !ok && n.AsksTooOften(pool.Zone, pool.Host):
+		return "call_ids_per_host"
+	case !ok:
 		return "call_ids"
 	}
 	name.alias = alias

@@ -56,6 +56,9 @@ func (w *work) connect(c *connection, r ref) bool {
 		return false
 	}
 	w.t.enterQuote(&c.identity, k)
+	if k.named {
+		w.t.nat.AgreeID(c.idPool(), k.alias)
+	}
 	k.state, k.waits = pptp.CallConnected, w.now
 	w.t.move(c, r, expecting)
 	w.callEvent(EventCallConnected, c, k)

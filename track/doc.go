@@ -117,9 +117,10 @@
 //
 // A call ID that the LAN's end assigns gets its name when the octets of it cross
 // (idfield.go, callname.go), and that is noted with the first octets of its
-// message: those leave as noted, whatever segment they are in, until they are
-// acknowledged (heads.go). So no octet may leave before it is
-// known what it is: of a translated connection, segments behind a gap are held,
+// message: those leave as noted, whatever segment they are in (heads.go). Every
+// Call ID of the LAN's end goes through one function, outward: it leaves as the WAN
+// knows it, or as NoCallID. So no octet may leave before it is
+// known what it is, nor when it is not known any more: of a translated connection, segments behind a gap are held,
 // and one that ends within an ID (gate.go). A message that is only split leaves
 // in its pieces at once.
 //
@@ -133,7 +134,7 @@
 // answer to the start takes one, too, if its sender has acknowledged exactly what
 // the WAN's end has sent, so that a flood by somebody who does not see the
 // connection takes none. Anything else leaves with NoCallID, below. And a host on the LAN has so many at most, in use and at rest, whatever
-// becomes of its calls.
+// becomes of its calls, and a small share of all for calls that are not agreed.
 //
 // If no ID is free, the call is asked for with NoCallID, which no call has. What is
 // answered to that goes on as a refusal: Result Code 2, Error Code 4, no resource.

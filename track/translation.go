@@ -45,6 +45,12 @@ type Translation interface {
 	// FreeID gives back an ID that the peer has not heard of, which may be given out
 	// at once.
 	FreeID(pool IDPool, id uint16)
+	// AgreeID tells that a call is agreed which has an ID. Of IDs of which that was
+	// never told a host on the LAN has a small share.
+	AgreeID(pool IDPool, id uint16)
+	// AsksTooOften reports whether a host on the LAN has all of that share, so that
+	// TakeID gives it none.
+	AsksTooOften(zone wire.Zone, host wire.Addr) bool
 	// HeldIDs returns how many IDs a host on the LAN has that were not given back,
 	// or not for a while.
 	HeldIDs(zone wire.Zone, host wire.Addr) int

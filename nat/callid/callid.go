@@ -27,13 +27,13 @@ func (p *Pair) key() flow.Key {
 // Pools are the pools of all pairs. All methods may be called at once; each
 // pool is guarded by the lock of its shard of the index.
 type Pools struct {
-	index   *flow.Table[ref]
-	pools   *slab[pool]
-	trees   trees
-	resting *resting
-	hosts   hosts
-	dice    *dice
-	pause   time.Duration
+	index *flow.Table[ref]
+	pools *slab[pool]
+	trees trees
+	rests *rests
+	hosts hosts
+	dice  *dice
+	pause time.Duration
 
 	limit, used atomic.Int64
 	most        int64
@@ -45,14 +45,14 @@ type Pools struct {
 func New(limit int, pause time.Duration, seed uint64) *Pools {
 	limit = max(limit, 0)
 	p := &Pools{
-		index:   flow.NewTable[ref](limit, seed),
-		pools:   newSlab[pool](limit),
-		trees:   trees{newSlab[node](limit), newSlab[leaf](limit)},
-		resting: newResting(limit),
-		hosts:   newHosts(limit, seed),
-		dice:    newDice(seed),
-		pause:   pause,
-		most:    int64(limit),
+		index: flow.NewTable[ref](limit, seed),
+		pools: newSlab[pool](limit),
+		trees: trees{newSlab[node](limit), newSlab[leaf](limit)},
+		rests: newRests(limit),
+		hosts: newHosts(limit, seed),
+		dice:  newDice(seed),
+		pause: pause,
+		most:  int64(limit),
 	}
 	p.limit.Store(p.most)
 	return p
@@ -69,40 +69,68 @@ func (p *Pools) Limit() int { return int(p.limit.Load()) }
 func (p *Pools) SetLimit(limit int) { p.limit.Store(min(max(int64(limit), 0), p.most)) }
 
 // UsedBy returns how many IDs of a host are in use or resting.
-func (p *Pools) UsedBy(zone wire.Zone, host wire.Addr) int { return p.hosts.count(zone, host) }
+func (p *Pools) UsedBy(zone wire.Zone, host wire.Addr) int { return int(p.hosts.use(zone, host).ids) }
 
-// Take gives out the ID want, if it is free, or else another. It fails, with
-// Dead, if the limit is reached or every ID of the pool is in use or resting.
+// AskedBy returns for how many of them no call was agreed, and how many there may
+// be of a host's: an ID that rests counts until its rest is over.
+func (p *Pools) AskedBy(zone wire.Zone, host wire.Addr) (asked, most int) {
+	return int(p.hosts.use(zone, host).asked), askedMost(p.Limit())
+}
+
+// Take gives out the ID want, if it is free, or else another, for a call that is
+// asked for. It fails, with Dead, if the limit is reached, every ID of the pool is
+// in use or resting, or the host has as many as it may that were not agreed.
 func (p *Pools) Take(pair Pair, want uint16, now flow.Time) (id uint16, ok bool) {
 	p.expire(now, lazily)
-	held, o := p.enter(&pair)
+	if asked, most := p.AskedBy(pair.Zone, pair.Host); asked >= most {
+		return Dead, false
+	}
+	one := hostUse{ids: 1, asked: 1}
+	held, o := p.enter(&pair, one)
 	if o == nil {
 		return Dead, false
 	}
 	defer held.Unlock()
-	if p.trees.take(o, want) {
+	if p.trees.take(o, want, asked) {
 		return want, true
 	}
 	if id, ok = p.trees.takeAny(o, p.dice.draw()); !ok {
-		p.uncount(pair.Zone, pair.Host)
+		p.uncount(pair.Zone, pair.Host, one)
 	}
 	return id, ok
 }
 
-// Claim takes exactly this ID, for a call that has it already. It reports
+// Agree notes that a call is agreed which has this ID.
+func (p *Pools) Agree(pair Pair, id uint16) {
+	key := pair.key()
+	hash := p.index.Hash(&key)
+	held := p.index.Lock(hash)
+	defer held.Unlock()
+	at := held.Find(hash, &key)
+	if at == nil {
+		return
+	}
+	if l := p.trees.find(p.pools.at(*at), id); l != nil && l.state(id) == asked {
+		l.set(id, agreed)
+		p.hosts.add(pair.Zone, pair.Host, hostUse{asked: -1})
+	}
+}
+
+// Claim takes exactly this ID, for a call that was agreed. It reports
 // false if the ID is in use or resting, is Dead, or the limit is reached.
 func (p *Pools) Claim(pair Pair, id uint16) bool {
 	if id == Dead {
 		return false
 	}
-	held, o := p.enter(&pair)
+	one := hostUse{ids: 1}
+	held, o := p.enter(&pair, one)
 	if o == nil {
 		return false
 	}
 	defer held.Unlock()
-	ok := p.trees.take(o, id)
+	ok := p.trees.take(o, id, agreed)
 	if !ok {
-		p.uncount(pair.Zone, pair.Host)
+		p.uncount(pair.Zone, pair.Host, one)
 	}
 	return ok
 }
@@ -113,7 +141,7 @@ func (p *Pools) Put(pair Pair, id uint16, now flow.Time) {
 	p.expire(now, lazily)
 	if r, ok := p.endUse(&pair, id); ok {
 		r.until = now.Add(p.pause)
-		p.resting.push(r)
+		p.rests.push(r)
 	}
 }
 
@@ -137,7 +165,12 @@ func (p *Pools) endUse(pair *Pair, id uint16) (r rest, ok bool) {
 		return rest{}, false
 	}
 	l := p.trees.find(p.pools.at(*at), id)
-	return rest{pool: *at, id: id, host: pair.Host.V4()}, l != nil && l.rest(id)
+	if l == nil || l.state(id) != asked && l.state(id) != agreed {
+		return rest{}, false
+	}
+	r = rest{pool: *at, id: id, host: pair.Host.V4(), asked: l.state(id) == asked}
+	l.set(id, resting)
+	return r, true
 }
 
 // So many IDs whose rest is over are freed in passing by Take and Put, and at a
@@ -152,25 +185,25 @@ const (
 // and no new ones come, their IDs take up room until Tick has seen to them.
 func (p *Pools) Tick(now flow.Time) (more bool) {
 	p.expire(now, paced)
-	return p.resting.due(now)
+	return p.rests.due(now)
 }
 
 // enter counts one more ID and returns the pool that it is to come from, made
 // if there was none, and the pool's lock, held; no pool if there is no room.
 // A pool that was just made has every ID.
-func (p *Pools) enter(pair *Pair) (held *flow.Shard[ref], o *pool) {
+func (p *Pools) enter(pair *Pair, by hostUse) (held *flow.Shard[ref], o *pool) {
 	if p.used.Add(1) > p.limit.Load() {
 		p.used.Add(-1)
 		return nil, nil
 	}
-	p.hosts.add(pair.Zone, pair.Host)
+	p.hosts.add(pair.Zone, pair.Host, by)
 	key := pair.key()
 	hash := p.index.Hash(&key)
 	held = p.index.Lock(hash)
 	at, found := held.Insert(hash, &key)
 	if at == nil {
 		held.Unlock()
-		p.uncount(pair.Zone, pair.Host)
+		p.uncount(pair.Zone, pair.Host, by)
 		return nil, nil
 	}
 	if !found {
@@ -181,15 +214,15 @@ func (p *Pools) enter(pair *Pair) (held *flow.Shard[ref], o *pool) {
 }
 
 // uncount takes back what enter counted.
-func (p *Pools) uncount(zone wire.Zone, host wire.Addr) {
-	p.hosts.remove(zone, host)
+func (p *Pools) uncount(zone wire.Zone, host wire.Addr, by hostUse) {
+	p.hosts.add(zone, host, hostUse{-by.ids, -by.asked})
 	p.used.Add(-1)
 }
 
 // expire frees at most so many IDs whose rest is over.
 func (p *Pools) expire(now flow.Time, most int) {
-	for ; most > 0 && p.resting.due(now); most-- {
-		if r, ok := p.resting.pop(now); ok {
+	for ; most > 0 && p.rests.due(now); most-- {
+		if r, ok := p.rests.pop(now); ok {
 			p.free(r)
 		}
 	}
@@ -209,5 +242,9 @@ func (p *Pools) free(r rest) {
 		p.pools.put(r.pool)
 	}
 	held.Unlock()
-	p.uncount(zone, wire.AddrFrom4(r.host))
+	by := hostUse{ids: 1}
+	if r.asked {
+		by.asked = 1
+	}
+	p.uncount(zone, wire.AddrFrom4(r.host), by)
 }

@@ -344,3 +344,55 @@ func TestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestAskedBy has a host take IDs for calls that are not agreed, in use and at
+// rest, in several pools: there are few of them. Those that are agreed do not count.
+func TestAskedBy(t *testing.T) {
+	const limit, most = 1600, 100
+	p := callid.New(limit, pause, 1)
+	host := wire.AddrFrom4(1)
+	of := func(n int) callid.Pair {
+		at := pair(n)
+		at.Zone, at.Host = pair(0).Zone, host
+		return at
+	}
+	check := func(what string, want int) {
+		t.Helper()
+		if got, limit := p.AskedBy(pair(0).Zone, host); got != want || limit != most {
+			t.Errorf("%s: %d of %d IDs are not agreed, want %d of %d", what, got, limit, want, most)
+		}
+	}
+	for id := range uint16(most) {
+		if _, ok := p.Take(of(int(id)%3), id, start); !ok {
+			t.Fatalf("no ID %d", id)
+		}
+	}
+	check("asked for", most)
+	if id, ok := p.Take(of(5), 7, start); ok || id != callid.Dead {
+		t.Errorf("one more: %d, %v", id, ok)
+	}
+	other := of(5)
+	other.Host = wire.AddrFrom4(2)
+	if _, ok := p.Take(other, 7, start); !ok {
+		t.Error("another host gets none")
+	}
+	p.Put(of(0), 0, start)
+	check("one rests", most)
+	p.Agree(of(1), 1)
+	p.Agree(of(1), 1)
+	p.Agree(of(1), 2000) // nobody's
+	check("one is agreed", most-1)
+	p.Put(of(1), 1, start)
+	check("and rests", most-1)
+	p.Free(of(2), 2)
+	check("one was never said", most-2)
+	p.Tick(start.Add(pause))
+	check("rested", most-3)
+	if got := p.UsedBy(pair(0).Zone, host); got != most-3 {
+		t.Errorf("%d IDs are used, want %d", got, most-3)
+	}
+	if !p.Claim(of(0), 0) {
+		t.Error("no claim")
+	}
+	check("claimed", most-3)
+}

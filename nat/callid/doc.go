@@ -13,8 +13,10 @@
 // do not turn up in a new one. Nobody gets it meanwhile, not even its last
 // owner: whose stragglers they are cannot be told.
 //
-// Each host's IDs are counted, so that one may be kept from taking all. An ID that
-// the peer has never heard of need not rest.
+// Each host's IDs are counted, so that one may be kept from taking all. Of IDs whose
+// call was never agreed (Agree) it has a sixteenth of what a pool has, and of the
+// limit, all pools together and those that rest included: who asks in vain for more
+// is refused alone. An ID that the peer has never heard of need not rest.
 //
 // Memory follows use, and its bound is set by the limit of IDs. A pool is a
 // tree of what is in use, and vanishes with its last ID: with one ID it takes

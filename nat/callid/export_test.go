@@ -5,7 +5,7 @@ type Held struct{ Pools, Nodes, Leaves, Resting, Hosts int }
 
 // Held returns how many elements are in use.
 func (p *Pools) Held() Held {
-	return Held{p.pools.held(), p.trees.nodes.held(), p.trees.leaves.held(), p.resting.rests.held(), p.hosts.Len()}
+	return Held{p.pools.held(), p.trees.nodes.held(), p.trees.leaves.held(), p.rests.rests.held(), p.hosts.Len()}
 }
 
 func (s *slab[T]) held() int {

@@ -14,28 +14,29 @@ type rest struct {
 	pool  ref
 	next  ref // who came after it
 	id    uint16
+	asked bool   // its call was never agreed
 	host  uint32 // whose it is, IPv4
 }
 
-// resting is the IDs that rest, of all pools, in the order in which they came.
+// rests is the IDs that rest, of all pools, in the order in which they came.
 // They all rest equally long: it is the order in which they leave, too.
-type resting struct {
+type rests struct {
 	mu          sync.Mutex
 	rests       *slab[rest]
 	first, last ref
 	soonest     atomic.Int64 // when the first may leave, read without the lock
 }
 
-func newResting(limit int) *resting {
-	q := &resting{rests: newSlab[rest](limit)}
+func newRests(limit int) *rests {
+	q := &rests{rests: newSlab[rest](limit)}
 	q.soonest.Store(math.MaxInt64)
 	return q
 }
 
 // due reports whether the first may leave.
-func (q *resting) due(now flow.Time) bool { return int64(now) >= q.soonest.Load() }
+func (q *rests) due(now flow.Time) bool { return int64(now) >= q.soonest.Load() }
 
-func (q *resting) push(r rest) {
+func (q *rests) push(r rest) {
 	at := q.rests.get()
 	*q.rests.at(at) = r
 	q.mu.Lock()
@@ -50,7 +51,7 @@ func (q *resting) push(r rest) {
 }
 
 // pop lets the first leave, if it may.
-func (q *resting) pop(now flow.Time) (r rest, ok bool) {
+func (q *rests) pop(now flow.Time) (r rest, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.first == 0 || !q.due(now) {

@@ -39,14 +39,25 @@ func (n *node) setFull(child uint16, full bool) {
 	}
 }
 
-// leaf is 256 IDs, a bit each. An ID that rests is taken, too.
-type leaf struct{ taken, resting [4]uint64 }
+// leaf is 256 IDs, two bits of its state each.
+type leaf struct{ low, high [4]uint64 }
+
+// state is what an ID is.
+type state uint8
+
+// The states of an ID.
+const (
+	free    state = iota
+	asked         // in use, by a call that is not agreed
+	agreed        // in use
+	resting       // not in use, but not free either
+)
 
 // blank is the leaf of an ID when nobody has any of it. Dead is forever
 // resting.
 func blank(id uint16) (l leaf) {
 	if id>>8 == Dead>>8 {
-		l.taken[3], l.resting[3] = 1<<63, 1<<63
+		l.set(Dead, resting)
 	}
 	return l
 }
@@ -54,38 +65,31 @@ func blank(id uint16) (l leaf) {
 // place is where an ID is in its leaf.
 func place(id uint16) (word uint16, bit uint64) { return id >> 6 & 3, 1 << (id & 63) }
 
-// take takes an ID and reports whether it was free.
-func (l *leaf) take(id uint16) bool {
+func (l *leaf) state(id uint16) state {
 	word, bit := place(id)
-	free := l.taken[word]&bit == 0
-	l.taken[word] |= bit
-	return free
+	return state(l.low[word]>>(id&63)&1 | (l.high[word]&bit)>>(id&63)<<1)
 }
 
-// rest lets an ID rest and reports whether it was in use.
-func (l *leaf) rest(id uint16) bool {
+func (l *leaf) set(id uint16, to state) {
 	word, bit := place(id)
-	used := l.taken[word]&^l.resting[word]&bit != 0
-	l.resting[word] |= l.taken[word] & bit
-	return used
+	l.low[word] &^= bit
+	l.high[word] &^= bit
+	l.low[word] |= uint64(to&1) << (id & 63)
+	l.high[word] |= uint64(to>>1) << (id & 63)
 }
 
-// free ends an ID's rest.
-func (l *leaf) free(id uint16) {
-	word, bit := place(id)
-	l.taken[word] &^= bit
-	l.resting[word] &^= bit
-}
+// taken are the IDs of a word that are not free.
+func (l *leaf) taken(word uint16) uint64 { return l.low[word] | l.high[word] }
 
-func (l *leaf) full() bool { return l.taken[0]&l.taken[1]&l.taken[2]&l.taken[3] == 1<<64-1 }
+func (l *leaf) full() bool { return l.taken(0)&l.taken(1)&l.taken(2)&l.taken(3) == 1<<64-1 }
 
 // next returns the first free ID, from one on and round. There must be one.
 func (l *leaf) next(from uint16) uint16 {
 	word, bit := from>>6&3, from&63
-	for l.taken[word] == 1<<64-1 {
+	for l.taken(word) == 1<<64-1 {
 		word = (word + 1) & 3
 	}
-	free := bits.RotateLeft64(^l.taken[word], -int(bit))
+	free := bits.RotateLeft64(^l.taken(word), -int(bit))
 	return from&^0xff | word<<6 | (bit+uint16(bits.TrailingZeros64(free)))&63
 }
 
@@ -147,11 +151,16 @@ func (t *trees) settle(o *pool, id uint16) {
 	}
 }
 
-// take takes an ID and reports whether it was free.
-func (t *trees) take(o *pool, id uint16) bool {
-	if id == Dead || !t.grow(o, id).take(id) {
+// take takes an ID for this state and reports whether it was free.
+func (t *trees) take(o *pool, id uint16, to state) bool {
+	if id == Dead {
 		return false
 	}
+	l := t.grow(o, id)
+	if l.state(id) != free {
+		return false
+	}
+	l.set(id, to)
 	t.settle(o, id)
 	return true
 }
@@ -169,11 +178,11 @@ func (t *trees) takeAny(o *pool, from uint16) (id uint16, ok bool) {
 	}
 	from = first<<12 | second<<8 | from&0xff
 	id = t.grow(o, from).next(from)
-	return id, t.take(o, id)
+	return id, t.take(o, id, asked)
 }
 
 // free frees an ID that rests.
 func (t *trees) free(o *pool, id uint16) {
-	t.find(o, id).free(id)
+	t.find(o, id).set(id, free)
 	t.settle(o, id)
 }
