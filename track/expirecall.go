@@ -29,8 +29,9 @@ func (s *sweeper) visitWaiting(c *connection) (more bool) {
 }
 
 // endLate ends calls of a list whose deadline is over, at most so many, and
-// returns how many more it might have ended. Those that expect GRE have been
-// agreed in the order of the list; those that are asked for are few.
+// returns how many more it might have ended. Those that expect GRE wait since they
+// came into the list, in its order; those that are pending at least since they were
+// asked for, in its order. So it need not look at those behind one that is too young.
 func (s *sweeper) endLate(c *connection, list callList, most int) (left int) {
 	for r := c.oldest[list]; r != 0 && most > 0; {
 		k := s.t.calls.at(r)
@@ -38,7 +39,7 @@ func (s *sweeper) endLate(c *connection, list callList, most int) (left int) {
 		if s.now >= s.settings.deadline(k) {
 			s.endCall(c, r, "timeout")
 			most--
-		} else if list == expecting {
+		} else if list == expecting || s.now < k.started.Add(s.settings.Timeouts.PendingCall) {
 			break
 		}
 		r = next
