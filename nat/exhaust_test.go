@@ -136,7 +136,7 @@ func TestOneHostCannotTakeAllIDs(t *testing.T) {
 		c.Say(b.wan[1], tracktest.OutReply(0, asked, pptp.OutCallResultGeneralError))
 		c.Ack(b.lan[1])
 	}
-	wantEqual(t, "the limit reached", limitReached(b), "call_ids_per_host")
+	wantEqual(t, "the limit reached", limitReached(b), "calls_per_host")
 	if used, limit := b.names.CallIDs(); used > limit/8 {
 		t.Errorf("%d of %d IDs are used by a host that may have 8 calls", used, limit)
 	}
