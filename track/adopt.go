@@ -183,6 +183,8 @@ type adoptee struct {
 	acks        bool     // ack is there
 	packets     uint32
 	heard       Time
+	with        flow.Key // the direction that its last packets fitted best
+	steady      uint32   // how many of them, one behind the other
 }
 
 // adoptees are remembered in sets, by connection, of a few each: those heard
@@ -201,6 +203,13 @@ const (
 	// enoughPackets of a direction tell as much of it as it will tell: it
 	// never acknowledges, or two others fit alike.
 	enoughPackets = 8
+	// closely is how far the two acknowledgements of a call lag behind, together,
+	// while its ends answer each other.
+	closely = 64
+	// steadyClosely is how many packets of a direction have to fit one other
+	// direction closely, one behind the other, and steadyFar how many if they lag.
+	steadyClosely = 2
+	steadyFar     = 2 * enoughPackets
 	// maxInFlight is how far an acknowledgement may lag behind what was sent.
 	maxInFlight = 1 << 12
 )
@@ -263,27 +272,57 @@ func (c *adoptee) take(p *wire.Packet, now Time) {
 }
 
 // partner returns the adoptee that is the other direction of c's call, if
-// that can be told, and whether there is any that could be. Of several that
-// agree c has to wait for more of its packets, and then takes the one heard
-// last: an acknowledgement follows what it acknowledges.
+// that can be told, and whether there is any that could be. Of several that agree
+// c takes the one that fits best, if that one, too, fits none better than c. One
+// packet tells nothing: who makes numbers up hits once; the ends of a call go on to
+// acknowledge what the other sends.
 func (c *adoptee) partner(set *[adopteeWays]adoptee, now Time) (best *adoptee, heard bool) {
-	agreeing := 0
+	least := uint32(0)
 	for i := range set {
 		o := &set[i]
 		if !o.alive(now) || !c.faces(o) {
 			continue
 		}
 		heard = true
-		if c.agrees(o) {
-			if agreeing++; best == nil || o.heard > best.heard {
-				best = o
-			}
+		if !c.agrees(o) {
+			continue
+		}
+		if lag := c.lag(o) + o.lag(c); best == nil || lag < least || lag == least && o.heard > best.heard {
+			best, least = o, lag
 		}
 	}
-	if agreeing > 1 && c.packets < enoughPackets {
-		best = nil
+	if !c.fits(best) {
+		return nil, heard
+	}
+	needs := uint32(steadyFar)
+	if least <= closely {
+		needs = steadyClosely
+	}
+	if c.steady < needs || best.with != c.key {
+		return nil, heard
 	}
 	return best, heard
+}
+
+// fits notes which adoptee c's last packet fits best, if any.
+func (c *adoptee) fits(best *adoptee) bool {
+	if best == nil {
+		c.with, c.steady = flow.Key{}, 0
+		return false
+	}
+	if c.with != best.key {
+		c.with, c.steady = best.key, 0
+	}
+	c.steady++
+	return true
+}
+
+// lag is how far c's last acknowledgement is behind what o has sent last.
+func (c *adoptee) lag(o *adoptee) uint32 {
+	if !c.acks || !o.numbered {
+		return 0
+	}
+	return o.last - c.ack
 }
 
 // faces reports whether o goes from where c goes to where c comes from.
