@@ -115,21 +115,21 @@ func TestLabCheckAsUser(t *testing.T) {
 // TestLabNotRealTime: a box whose workers may not be real-time threads says so,
 // and what to do; one whose workers may does not.
 func TestLabNotRealTime(t *testing.T) {
-	l := newServiceLab(t)
-	if err := os.Chown(filepath.Dir(l.socket()), nobody, nobody); err != nil {
-		t.Fatal(err)
-	}
 	for name, test := range map[string]struct {
+		uid  int
 		by   []string
 		says bool
 	}{
-		"a user":                     {asNobody("net_raw", "net_admin", "bpf"), true},
-		"a user with CAP_SYS_NICE":   {asNobody("net_raw", "net_admin", "bpf", "sys_nice"), false},
-		"root without CAP_SYS_NICE":  {[]string{"setpriv", "--bounding-set", "-sys_nice"}, true},
-		"root, which keeps that one": {nil, false},
+		"a user":                     {nobody, asNobody("net_raw", "net_admin", "bpf"), true},
+		"a user with CAP_SYS_NICE":   {nobody, asNobody("net_raw", "net_admin", "bpf", "sys_nice"), false},
+		"root without CAP_SYS_NICE":  {0, []string{"setpriv", "--bounding-set", "-sys_nice"}, true},
+		"root, which keeps that one": {0, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			defer l.in(t)()
+			l := newServiceLab(t)
+			if err := os.Chown(filepath.Dir(l.socket()), test.uid, test.uid); err != nil {
+				t.Fatal(err)
+			}
 			l.start(test.by...)
 			log := l.process.Output()
 			if strings.Contains(log, notRealTime) != test.says || strings.Contains(log, realTimeAdvice) != test.says {
