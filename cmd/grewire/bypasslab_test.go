@@ -55,7 +55,7 @@ func (b *bypassLab) start(wrapper ...string) {
 	if b.process, err = b.top.Box.Start(args[0], args[1:]...); err != nil {
 		b.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	if err := b.process.WaitOutput(ctx, "carrying frames"); err != nil {
 		b.t.Fatal(err)
@@ -81,7 +81,7 @@ func (b *bypassLab) stream() {
 // flow waits until n more datagrams have arrived at both ends.
 func (b *bypassLab) flow(n int) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	for _, s := range b.streams {
 		if _, err := s.Wait(ctx, n); err != nil {
@@ -169,7 +169,7 @@ func (b *bypassLab) bypass(what string) (s bypassStatus) {
 // until asks for the status until it is so.
 func (b *bypassLab) until(what string, is func(bypassStatus) bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		s := b.bypass("status")
 		if is(s) {
@@ -201,7 +201,7 @@ func (b *bypassLab) promiscuous() bool {
 // event waits for a line of the box's log.
 func (b *bypassLab) event(text string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	if err := b.process.WaitOutput(ctx, text); err != nil {
 		b.t.Fatal(err)
@@ -280,7 +280,7 @@ func (b *bypassLab) silence() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
 	if out, err := b.top.Client.Run(ctx, "ping", "-q", "-c", "5", "-i", "0.1", "-W", "1", bridgetest.ServerAddr); err == nil {
 		b.t.Errorf("a ping gets through: %s", out)
@@ -299,6 +299,7 @@ func (b *bypassLab) silence() {
 // TestLabFailClosed: nothing passes a box that fails closed and is stopped,
 // killed or ended. The host stays out in every state but the last.
 func TestLabFailClosed(t *testing.T) {
+	t.Parallel()
 	b := newBypassLab(t, "closed")
 	// A host that would answer, and forward.
 	const hostAddr = "10.99.0.1"
@@ -421,6 +422,7 @@ func testLabBypassCommand(t *testing.T, keys ...string) {
 // TestLabBypassOneNIC: the command works while a NIC is gone, with a box and
 // without.
 func TestLabBypassOneNIC(t *testing.T) {
+	t.Parallel()
 	b := newBypassLab(t, "closed")
 	b.start()
 	if err := b.top.Box.Delete(bridgetest.WANNIC); err != nil {
@@ -450,6 +452,7 @@ func TestLabBypassOneNIC(t *testing.T) {
 // TestLabNoBypass runs the box without the capabilities that kernel programs
 // need: closed works, with a warning; open is refused.
 func TestLabNoBypass(t *testing.T) {
+	t.Parallel()
 	without := []string{"setpriv", "--bounding-set", "-bpf,-sys_admin"}
 	b := newBypassLab(t, "closed")
 	b.start(without...)

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,13 +15,16 @@ import (
 	"github.com/grewire/grewire/bridge/nic"
 )
 
+// pollEvery is the time between two looks at what tells nobody that it changes.
+const pollEvery = 10 * time.Millisecond
+
 // says waits for the box to say something for the n-th time.
 func (b *labBox) says(n int, what string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(patience); strings.Count(b.process.Output(), what) < n; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%q is not said %d times:\n%s", what, n, b.process.Output())
-		}
+	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
+	defer cancel()
+	if err := b.process.WaitCount(ctx, what, n); err != nil {
+		b.t.Fatalf("%q is not said %d times: %v\n%s", what, n, err, b.process.Output())
 	}
 }
 
@@ -82,6 +85,7 @@ func (b *labBox) idle(while string) {
 // TestLabMissingNIC: while a NIC is missing the box is idle, and when it is
 // back all is as before, and nothing is left open.
 func TestLabMissingNIC(t *testing.T) {
+	t.Parallel()
 	b := startLab(t, bridgetest.InlineOption{})
 	b.ping()
 	pid := b.process.PID()
@@ -111,15 +115,23 @@ func TestLabMissingNIC(t *testing.T) {
 		b.command(b.top.Client, time.Minute, "ip", "neigh", "flush", "all") // the server has a new MAC address
 		b.ping()
 	}
-	for _, event := range []string{"link-down", "nic-gone", "nic-back", "link-up"} {
+	events := []string{"link-down", "nic-gone", "nic-back", "link-up"}
+	for _, event := range events {
+		b.says(rounds, fmt.Sprintf(`"event":%q,"detail"`, event))
+	}
+	n := descriptors(t, pid)
+	for deadline := time.Now().Add(patience); n != files && time.Now().Before(deadline); n = descriptors(t, pid) {
+		<-time.After(pollEvery) // some are a request's or a log line's
+	}
+	if n != files {
+		t.Errorf("%d descriptors, %d before", n, files)
+	}
+	b.stop()
+	for _, event := range events {
 		if n := b.count(event); n != rounds {
 			t.Errorf("%d events %s, want %d\n%s", n, event, rounds, b.process.Output())
 		}
 	}
-	if n := descriptors(t, pid); n != files {
-		t.Errorf("%d descriptors, %d before", n, files)
-	}
-	b.stop()
 }
 
 // boxNIC is how a NIC of the box is.
@@ -143,6 +155,7 @@ func (b *labBox) boxNIC(name string) (s nic.State) {
 // TestLabLinkPropagation pulls the server's cable: the client's goes too, and
 // both come back, also when the box is killed or stopped meanwhile.
 func TestLabLinkPropagation(t *testing.T) {
+	t.Parallel()
 	b := newLabBox(t, bridgetest.InlineOption{}, "link_propagation = true\n")
 	b.start()
 	b.ping()
@@ -167,12 +180,16 @@ func TestLabLinkPropagation(t *testing.T) {
 	b.idle("with both sides down")
 	plug()
 	b.ping()
-	for _, event := range []string{"link-down", "link-up"} {
+	events := []string{"link-down", "link-up"}
+	for _, event := range events {
+		b.says(2, fmt.Sprintf(`"event":%q,"detail"`, event))
+	}
+	b.stop()
+	for _, event := range events {
 		if n := b.count(event); n != 2 {
 			t.Errorf("%d events %s, want one of each side", n, event)
 		}
 	}
-	b.stop()
 
 	b.start()
 	pull()

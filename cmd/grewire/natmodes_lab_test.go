@@ -14,6 +14,7 @@ import (
 // TestLabCallIDMode takes three real clients with the same call ID and their own
 // addresses to a real server: each has an ID of its own there.
 func TestLabCallIDMode(t *testing.T) {
+	t.Parallel()
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, "")
 	b.configure("[nat]\nmode = \"call-id\"\n")
 	b.start()
@@ -51,6 +52,7 @@ func TestLabCallIDMode(t *testing.T) {
 // server, while a client on the LAN calls out. What the LAN itself dials at the
 // address is refused by name.
 func TestLabForwardAndMasquerade(t *testing.T) {
+	t.Parallel()
 	const outside = 5 // clients on the WAN; behind them, a server
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3, Servers: outside + 1}, "")
 	b.configure(masquerade + forwardTo(0) + forwardTo(1))
@@ -78,7 +80,7 @@ func TestLabForwardAndMasquerade(t *testing.T) {
 	}
 	// As if by a router: the box has no ARP for the LAN.
 	b.command(b.top.Clients[2], 10*time.Second, "ip", "neigh", "replace", natAddr, "lladdr", "02:00:00:00:00:01", "dev", bridgetest.HostNIC)
-	if out, err := b.top.Clients[2].Run(ctx, "timeout", "0.5", "bash", "-c", "exec 3<>/dev/tcp/"+natAddr+"/1723"); err == nil {
+	if out, err := b.top.Clients[2].Run(ctx, "timeout", "2", "bash", "-c", "exec 3<>/dev/tcp/"+natAddr+"/1723"); err == nil {
 		t.Errorf("the LAN reaches its own server by the WAN's address: %s", out)
 	}
 	b.waitFor("frame-dropped from lan: hairpin")
@@ -114,6 +116,7 @@ func (b *labBox) checkSpread(servers []*bridgetest.Server, clients int) {
 // same ID, once after SIGTERM and once after SIGKILL, and has it reload: they go
 // on behind the same names.
 func TestLabMasqueradeRestart(t *testing.T) {
+	t.Parallel()
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, "")
 	b.state = b.top.Lab.Dir() + "/state"
 	b.configure(masquerade)

@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/grewire/grewire/bridge/bridgetest"
 	"github.com/grewire/grewire/track/pptp"
@@ -22,7 +25,7 @@ type peer struct {
 	gre  *net.IPConn
 }
 
-const peerPatience = 10 * time.Second
+const peerPatience = patience
 
 // peers connects a host to the address of another, which listens, and starts the
 // control connection. It returns both ends.
@@ -30,8 +33,14 @@ func (b *labBox) peers(from, to *bridgetest.Namespace, addr string) (client, ser
 	b.t.Helper()
 	var listener *net.TCPListener
 	b.in(to, func() (err error) {
-		listener, err = net.ListenTCP("tcp4", &net.TCPAddr{Port: pptp.Port})
-		return err
+		// The one before may still be open in a child of this process that has not
+		// yet come to its program.
+		for deadline := time.Now().Add(patience); ; <-time.After(pollEvery) {
+			listener, err = net.ListenTCP("tcp4", &net.TCPAddr{Port: pptp.Port})
+			if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(deadline) {
+				return err
+			}
+		}
 	})
 	defer listener.Close()
 	_ = listener.SetDeadline(time.Now().Add(peerPatience))
@@ -194,6 +203,7 @@ func (p *peer) receiveGRE(id uint16, payload string) {
 // PAC, in out-calls and in-calls, opening the connection or not. Between two peers
 // an ID is one call's, on whatever connection: a host does not use it twice.
 func TestLabEveryKindOfCall(t *testing.T) {
+	t.Parallel()
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 2}, "")
 	b.configure(masquerade + "[[nat.forward]]\naddress = \"10.77.0.201\"\nto = \"" + bridgetest.ClientAddr(0) + "\"\n" +
 		"[[nat.forward]]\naddress = \"10.77.0.202\"\nto = \"" + bridgetest.ClientAddr(1) + "\"\n")
