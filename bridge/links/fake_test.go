@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -211,7 +210,7 @@ func (l *fakeLab) port(name string) *memory {
 // wait waits until it is so.
 func (l *fakeLab) wait(what string, so func() bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+	for deadline := time.Now().Add(patience); ; pause() {
 		l.system.mu.Lock()
 		is := so()
 		l.system.mu.Unlock()

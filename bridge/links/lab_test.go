@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -332,7 +331,7 @@ func (h *host) receiveAll() {
 		}
 		n, _, err := unix.Recvfrom(int(h.fd.Load()), data, 0)
 		if err != nil {
-			runtime.Gosched() // the time is over, or the NIC is gone
+			pause() // the time is over, or the NIC is gone
 			continue
 		}
 		h.take(data[:n])
@@ -374,7 +373,7 @@ func (h *host) flows() error {
 		if first, _ = h.latest(from); time.Now().After(deadline) {
 			return fmt.Errorf("nothing arrives of what was sent since frame %d", from)
 		}
-		runtime.Gosched()
+		pause()
 	}
 	for {
 		last, n := h.latest(first)
@@ -387,20 +386,24 @@ func (h *host) flows() error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("nothing arrives behind frame %d", last)
 		}
-		runtime.Gosched()
+		pause()
 	}
 }
 
 // reaches waits until a frame arrives that was sent after this call.
 func (h *host) reaches() error {
 	from := h.peer.sent.Load()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); runtime.Gosched() {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); pause() {
 		if _, n := h.latest(from); n > 0 {
 			return nil
 		}
 	}
 	return fmt.Errorf("nothing arrives of what was sent since frame %d", from)
 }
+
+// pause passes the time until it is worth looking again at what tells nobody that
+// it changes.
+func pause() { <-time.After(time.Millisecond) }
 
 // countFiles counts the descriptors of this process.
 func countFiles(t *testing.T) int {

@@ -1,7 +1,6 @@
 package links
 
 import (
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -32,6 +31,7 @@ func TestPropagate(t *testing.T) {
 	for _, tt := range tests {
 		for _, side := range sides {
 			t.Run(tt.name+"/"+side.String(), func(t *testing.T) {
+				t.Parallel()
 				l := newLab(t, propagating)
 				l.flows()
 				tt.strike(l, side)
@@ -59,7 +59,7 @@ func TestPropagate(t *testing.T) {
 // waitLink waits until the host's own NIC has a link, or has none.
 func (h *host) waitLink(t *testing.T, want bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+	for deadline := time.Now().Add(patience); ; pause() {
 		link, err := h.ns.Netlink().LinkByName(bridgetest.HostNIC)
 		if err != nil {
 			t.Fatal(err)
@@ -105,6 +105,7 @@ func TestPropagateBothCables(t *testing.T) {
 	for _, first := range sides {
 		for _, back := range sides {
 			t.Run(first.String()+" out, "+back.String()+" in first", func(t *testing.T) {
+				t.Parallel()
 				l := newLab(t, func(o *Options) { o.Propagate, o.Settle = true, time.Second })
 				l.flows()
 				second := first.Other()
@@ -130,7 +131,7 @@ func TestPropagateBothCables(t *testing.T) {
 
 func (l *lab) waitState(side track.Side, is func(nic.State) bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+	for deadline := time.Now().Add(patience); ; pause() {
 		s := l.state(l.nic(side))
 		if is(s) {
 			return
@@ -143,6 +144,7 @@ func (l *lab) waitState(side track.Side, is func(nic.State) bool) {
 
 // TestPropagateStop: a box that stops leaves nothing down.
 func TestPropagateStop(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, propagating)
 	l.flows()
 	l.check(l.far(track.WAN).SetDown(bridgetest.HostNIC))

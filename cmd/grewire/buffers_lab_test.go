@@ -54,6 +54,7 @@ func number(t *testing.T, text string) (n int) {
 // TestLabBuffers: ring and socket buffers are as the configuration has them, and
 // cost what check says.
 func TestLabBuffers(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		keys string
 		want packetSocket // its ring is what check says

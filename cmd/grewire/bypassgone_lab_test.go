@@ -38,6 +38,7 @@ func (b *bypassLab) replug() {
 // TestLabBypassNoNIC: a bypass can be ended while both NICs are gone, with a box
 // and without; they come back without it.
 func TestLabBypassNoNIC(t *testing.T) {
+	t.Parallel()
 	b := newBypassLab(t, "closed")
 	b.start()
 	if s := b.bypass("on"); !s.Forced {

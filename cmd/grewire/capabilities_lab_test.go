@@ -86,6 +86,7 @@ func (l *serviceLab) kill() {
 // over and over: one program a hook, frames pass, and a forced bypass stays
 // until it is ended.
 func TestLabKilledAsUser(t *testing.T) {
+	t.Parallel()
 	l, by := newUserLab(t, "open")
 	for range 5 {
 		l.start(by...)
@@ -120,6 +121,7 @@ func TestLabKilledAsUser(t *testing.T) {
 // on with the counters, and knows since when frames go past and why; a manager
 // that gives it something else does no harm.
 func TestLabKeptAsUser(t *testing.T) {
+	t.Parallel()
 	l, by := newUserLab(t, "open")
 	l.start(by...)
 	if len(l.manager.kept) != 2 {
@@ -158,6 +160,7 @@ func TestLabKeptAsUser(t *testing.T) {
 // TestLabStoppedAsUser: a box that fails closed leaves nothing when it is
 // stopped, whatever those before it left.
 func TestLabStoppedAsUser(t *testing.T) {
+	t.Parallel()
 	l, by := newUserLab(t, "closed")
 	for range 2 {
 		l.start(by...)
@@ -174,6 +177,7 @@ func TestLabStoppedAsUser(t *testing.T) {
 // TestLabNICBackAsUser: the box takes a NIC that was deleted and made anew back
 // into its work, with a program on it, after it has given up its privileges.
 func TestLabNICBackAsUser(t *testing.T) {
+	t.Parallel()
 	l, by := newUserLab(t, "open")
 	l.start(by...)
 	l.passes()

@@ -21,7 +21,7 @@ import (
 //
 //	go test ./cmd/grewire -run TestLabFaults -v -timeout 20m -args -faults 10m -faultseed 1
 var (
-	faultsFor = flag.Duration("faults", time.Minute, "how long the fault run breaks things")
+	faultsFor = flag.Duration("faults", 20*time.Second, "how long the fault run breaks things")
 	faultSeed = flag.Uint64("faultseed", 0, "seed of the fault run; 0: a new one each time")
 )
 

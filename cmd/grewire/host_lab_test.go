@@ -94,6 +94,7 @@ func (l *wireLab) probes(side track.Side) (all []packet) {
 // ARP for others takes no notice of what crosses its box, and adds nothing to it:
 // both ends see what the other one sent and nothing else.
 func TestLabHostStaysOut(t *testing.T) {
+	t.Parallel()
 	l := newWire(t, 1500)
 	l.sysctls(map[string]string{
 		"net.ipv4.ip_forward": "1", "net.ipv4.conf.all.proxy_arp": "1", "net.ipv4.conf.all.accept_local": "1",
@@ -241,6 +242,7 @@ func (l *wireLab) dropped() (sum int) {
 // all kinds of frames are bit-identical at the far side, and its rules have seen
 // none of them.
 func TestLabHostFilters(t *testing.T) {
+	t.Parallel()
 	l := newWire(t, 1500)
 	rules := filepath.Join(l.top.Lab.Dir(), "rules.nft")
 	if err := os.WriteFile(rules, []byte(dropAll()), 0o600); err != nil {
@@ -289,6 +291,7 @@ func (l *wireLab) advertisement(side track.Side, prefix string) packet {
 // TestLabHostConfiguresNothing: router advertisements cross, and leave neither
 // address nor route on a host that would have both by itself.
 func TestLabHostConfiguresNothing(t *testing.T) {
+	t.Parallel()
 	l := newWire(t, 1500)
 	l.sysctls(map[string]string{"net.ipv6.conf.all.disable_ipv6": "0", "net.ipv6.conf.all.forwarding": "1"})
 	for _, nic := range []string{bridgetest.LANNIC, bridgetest.WANNIC} {

@@ -15,6 +15,7 @@ import (
 // while a real call and other traffic cross the box: no frame is lost, the call
 // goes on, and when policy denies it at last it ends.
 func TestLabReload(t *testing.T) {
+	t.Parallel()
 	b := startLab(t, bridgetest.InlineOption{})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -18,6 +18,7 @@ import (
 // once after SIGKILL: the call goes on, with its number, without being dialled
 // again, and hangs up in good order at last.
 func TestLabRestart(t *testing.T) {
+	t.Parallel()
 	b := startLab(t, bridgetest.InlineOption{})
 	b.stop()
 	b.state = filepath.Join(b.top.Lab.Dir(), "state")

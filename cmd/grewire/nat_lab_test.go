@@ -16,7 +16,10 @@ const masquerade = "[nat]\nmode = \"masquerade\"\naddress = \"" + natAddr + "\"\
 
 // TestLabMasquerade takes three real clients, all with the same call ID, to a
 // real server behind one address. Both ends of each call ping the other.
-func TestLabMasquerade(t *testing.T) { testLabMasquerade(t, "") }
+func TestLabMasquerade(t *testing.T) {
+	t.Parallel()
+	testLabMasquerade(t, "")
+}
 
 func testLabMasquerade(t *testing.T, keys string) {
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 3}, keys)

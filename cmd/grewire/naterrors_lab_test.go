@@ -52,6 +52,7 @@ func (b *labBox) addFar() *bridgetest.Namespace {
 // they are, and quotes the client's GRE: the client's kernel takes it for its own,
 // and tells pptp, which gives up. The other client goes on.
 func TestLabTooBig(t *testing.T) {
+	t.Parallel()
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 2}, "")
 	far := b.addFar()
 	b.configure(masquerade)
@@ -136,6 +137,7 @@ func wantQuote(t *testing.T, packet []byte, src, dst string, callID uint16) {
 // TestLabQuotedErrors looks at errors about GRE of two calls with the same IDs, in
 // both directions: what each sender gets has its own names in it.
 func TestLabQuotedErrors(t *testing.T) {
+	t.Parallel()
 	b := newLabBox(t, bridgetest.InlineOption{Clients: 2}, "")
 	far := b.addFar()
 	b.configure(masquerade)

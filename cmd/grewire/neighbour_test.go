@@ -37,6 +37,7 @@ func TestConflictText(t *testing.T) {
 // TestCheckNAT: what the box will answer for, who has it already, and what does
 // not go together.
 func TestCheckNAT(t *testing.T) {
+	t.Parallel()
 	top, err := bridgetest.Inline(bridgetest.New(t))
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +94,7 @@ func TestUnusedByNAT(t *testing.T) {
 // what it has dropped, is found at its address, also behind a NIC made anew, and
 // tells of another host that takes it.
 func TestAnswersARP(t *testing.T) {
+	t.Parallel()
 	b := newBypassLab(t, "closed")
 	file, err := os.OpenFile(b.config, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 // TestLabSecondBox: a second box is refused, by the socket or by the NICs, and
 // leaves the first one and its bypass as they are.
 func TestLabSecondBox(t *testing.T) {
+	t.Parallel()
 	b := newBypassLab(t, "open")
 	b.start()
 	before := b.bypass("status")

@@ -37,6 +37,7 @@ const unitCapabilities = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_ADMIN | 1<<unix.C
 // without, and as root, which keeps CAP_SYS_NICE too; while it runs, none of its
 // threads has more than those, or could get more.
 func TestLabPrivileges(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name  string
 		uid   int
@@ -82,6 +83,7 @@ func (l *serviceLab) checkAnswers() {
 // TestLabOthersFiles: root that writes to another user's directory keeps the
 // right to.
 func TestLabOthersFiles(t *testing.T) {
+	t.Parallel()
 	l := newServiceLab(t)
 	if err := os.Chown(filepath.Dir(l.socket()), nobody, nobody); err != nil {
 		t.Fatal(err)
@@ -97,6 +99,7 @@ func TestLabOthersFiles(t *testing.T) {
 // TestLabNoPrivileges: an ordinary user who lacks capabilities is told which,
 // and how to get them.
 func TestLabNoPrivileges(t *testing.T) {
+	t.Parallel()
 	l := newServiceLab(t)
 	for _, test := range []struct {
 		by   []string
@@ -119,6 +122,7 @@ func TestLabNoPrivileges(t *testing.T) {
 // fed for and is ended; one that was killed is started again. Each time the
 // next carries frames at once.
 func TestLabWatchdog(t *testing.T) {
+	t.Parallel()
 	l := newServiceLab(t)
 	l.start()
 	for _, harm := range []struct {
@@ -209,6 +213,7 @@ func workerThread(t *testing.T, pid int) (tid int) {
 // TestLabSecondSignal: a box that is slow to stop, here because nobody reads
 // its log, stops at once when it is asked again.
 func TestLabSecondSignal(t *testing.T) {
+	t.Parallel()
 	for _, second := range []syscall.Signal{unix.SIGTERM, unix.SIGINT} {
 		t.Run(second.String(), func(t *testing.T) {
 			l := newServiceLab(t)

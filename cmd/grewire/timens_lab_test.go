@@ -14,6 +14,7 @@ import (
 // the kernel's (time_namespaces(7)) carries frames while it moves, and lets them
 // past while it does not. So does one that takes over from a box with another clock.
 func TestLabTimeNamespace(t *testing.T) {
+	t.Parallel()
 	b := newBypassLab(t, "open")
 	for _, offset := range []string{"1000", uptimeBack(t)} {
 		b.start("unshare", "--time", "--monotonic", offset)

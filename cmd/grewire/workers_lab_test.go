@@ -27,8 +27,16 @@ const twoWorkers = "workers = 2\n"
 
 // TestLabWorkersCalls, -Masquerade, -FailOpen and -BypassCommand are those
 // without Workers, in a box with several.
-func TestLabWorkersCalls(t *testing.T)         { testLabCalls(t, twoWorkers) }
-func TestLabWorkersMasquerade(t *testing.T)    { testLabMasquerade(t, twoWorkers) }
+func TestLabWorkersCalls(t *testing.T) {
+	t.Parallel()
+	testLabCalls(t, twoWorkers)
+}
+
+func TestLabWorkersMasquerade(t *testing.T) {
+	t.Parallel()
+	testLabMasquerade(t, twoWorkers)
+}
+
 func TestLabWorkersFailOpen(t *testing.T)      { testLabFailOpen(t, twoWorkers) }
 func TestLabWorkersBypassCommand(t *testing.T) { testLabBypassCommand(t, "workers = 3\n") }
 
@@ -341,6 +349,7 @@ func TestCrowdedWorkers(t *testing.T) {
 
 // TestLabWorkersMemory: check prints what all ports of a NIC take together.
 func TestLabWorkersMemory(t *testing.T) {
+	t.Parallel()
 	b := newLabBox(t, bridgetest.InlineOption{}, twoWorkers)
 	var r report
 	if err := json.Unmarshal([]byte(b.command(b.top.Box, 20*time.Second, b.binary, "check", "-json", "-config", b.config)), &r); err != nil {
@@ -355,6 +364,7 @@ func TestLabWorkersMemory(t *testing.T) {
 
 // TestLabWorkersWithout: several workers need CAP_BPF, and the box says so.
 func TestLabWorkersWithout(t *testing.T) {
+	t.Parallel()
 	b := newBypassLab(t, "closed", twoWorkers)
 	out, err := b.top.Box.Run(t.Context(), "setpriv", "--bounding-set", "-bpf,-sys_admin", b.binary, "run", "-config", b.config)
 	if want := "bridge.workers = 2 cannot be had here: share frames out: missing CAP_BPF"; err == nil || !bytes.Contains([]byte(out+err.Error()), []byte(want)) {
