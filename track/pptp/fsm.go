@@ -119,9 +119,10 @@ var sessionTable = []sessionRow{
 // SessionEstablished, but for requests that the requester sends while it waits
 // for the answer to its start.
 func (s SessionState) Next(t ControlType, fromRequester bool, result uint8) (SessionState, bool) {
-	for i := range sessionTable {
-		row := &sessionTable[i]
-		if row.state == s && row.message == t && row.from.covers(fromRequester) && row.result.covers(t, result) {
+	rows := sessionRows.of(int(s), t)
+	for i := range rows {
+		row := &rows[i]
+		if row.from.covers(fromRequester) && row.result.covers(t, result) {
 			return row.next, true
 		}
 	}
@@ -268,9 +269,10 @@ var callTable = []callRow{
 // it. It reports false for a message that is not legal in this state, which
 // changes nothing.
 func (s CallState) Next(kind CallKind, t ControlType, result uint8) (CallState, bool) {
-	for i := range callTable {
-		row := &callTable[i]
-		if row.state == s && row.message == t && row.kind.covers(kind) && row.result.covers(t, result) {
+	rows := callRows.of(int(s), t)
+	for i := range rows {
+		row := &rows[i]
+		if row.kind.covers(kind) && row.result.covers(t, result) {
 			return row.next, true
 		}
 	}
