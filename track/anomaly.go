@@ -10,6 +10,7 @@ const (
 	AnomalyUnknownMessage                  // a control message of unknown type
 	AnomalyIllegalMessage                  // a control message that its state does not allow
 	AnomalyUnmatchedMessage                // a control message about no known call
+	AnomalySkippedMessage                  // a control message of too many in a batch that change nothing
 	AnomalyStartResult                     // a start reply with result 0, which grants as 1 does
 	AnomalyMissedOctets                    // control octets that did not cross the box
 	AnomalyGREHeader                       // GRE of a call whose header has faults
@@ -21,7 +22,7 @@ const (
 
 var anomalyNames = [NumAnomalies]string{
 	AnomalyShortMessage: "short-message", AnomalyUnknownMessage: "unknown-message",
-	AnomalyIllegalMessage: "illegal-message", AnomalyUnmatchedMessage: "unmatched-message",
+	AnomalyIllegalMessage: "illegal-message", AnomalyUnmatchedMessage: "unmatched-message", AnomalySkippedMessage: "skipped-message",
 	AnomalyStartResult: "start-result", AnomalyMissedOctets: "missed-octets", AnomalyGREHeader: "gre-header", AnomalyLimit: "limit",
 }
 

@@ -75,7 +75,8 @@ type connection struct {
 	expecting int            // in the list of expecting ones
 	lists     [callLists]ref // the newest call of each
 	oldest    [callLists]ref
-	index     callIndex // of the pending ones
+	index     callIndex        // of the pending ones
+	vain      [flow.Sides]vain // messages that changed nothing, by the side that sends
 }
 
 // identity is whose connection it is, and by which names the WAN knows its end

@@ -20,7 +20,7 @@ func (w *work) message(c *connection, from Side, v pptp.View) (opened bool, seri
 		w.count(AnomalyIllegalMessage)
 	case t == pptp.OutgoingCallRequest || t == pptp.IncomingCallRequest:
 		serial = w.request(c, from, v)
-	default:
+	case !w.beyondBudget(c, from, t):
 		return w.callMessage(c, from, v)
 	}
 	return false, serial
@@ -140,7 +140,9 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 		w.count(AnomalyIllegalMessage)
 		return false, serial
 	}
-	k.control = w.now
+	if k.control = w.now; next != k.state {
+		c.notInVain(from, v.ControlType())
+	}
 	return w.transition(c, r, next, v), serial
 }
 

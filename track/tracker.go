@@ -111,6 +111,7 @@ type work struct {
 	settings  *settings
 	events    []Event
 	displaced []displaced
+	batch     uint32 // number of the batch, or the part of one, that is decided
 	evicted   []aged
 	anomalies [NumAnomalies]atomic.Uint64
 	limited   map[string]Time // when a limit was last reported
