@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"sync"
+	"time"
 
 	"github.com/grewire/grewire/nat"
 	"github.com/grewire/grewire/track"
@@ -101,6 +102,16 @@ func (e *Engine) Tick(now track.Time) {
 		e.translator.Tick(now)
 	}
 	e.publish(e.tracker.Tick(now))
+}
+
+// Pass lets time pass to until as Ticks at every interval would that find nothing to
+// do, and returns when the last of them was, see track.Tracker.Pass. It is for a
+// clock that can be moved on at once: that of replay.
+func (e *Engine) Pass(until track.Time, interval time.Duration) track.Time {
+	if e.translator != nil {
+		until = min(until, e.translator.Due()-1)
+	}
+	return e.tracker.Pass(until, interval)
 }
 
 // Finish makes the last events happen that Tick would have come to, see

@@ -107,6 +107,9 @@ func (t *Translator) CallIDs() (used, limit int) { return t.ids.Used(), t.ids.Li
 // Tick gives call IDs whose rest is over back, a share at a time.
 func (t *Translator) Tick(now track.Time) { t.ids.Tick(now) }
 
+// Due is when Tick has something to do, at the earliest.
+func (t *Translator) Due() track.Time { return t.ids.Due() }
+
 // Owns implements track.Translation.
 func (t *Translator) Owns(addr wire.Addr) bool {
 	_, ok := t.owned[addr]

@@ -24,7 +24,7 @@ const lap = Time(1e9)
 // ended, and returns what happened; the slice is valid until the next Tick. It is
 // meant to be called several times a second and does a share of the work that
 // fits the time since the last call: it has looked at all connections, and cleaned
-// all records up, once a second has passed.
+// all records up, once a second has passed. What it does Pass must know of.
 func (t *Tracker) Tick(now Time) []Event {
 	s := &t.ticks
 	s.mu.Lock()
@@ -36,7 +36,7 @@ func (t *Tracker) Tick(now Time) []Event {
 	s.events = s.events[:0]
 	s.keys = s.keys[:0]
 	s.room = share(t.made.Calls) + visitedAtOnce
-	t.controls.Sweep(share(t.controls.Slots()), func(k *flow.Key, _ *ref) {
+	t.controls.Sweep(s.slots(elapsed), func(k *flow.Key, _ *ref) {
 		if k.Kind == flow.ControlKey {
 			s.keys = append(s.keys, *k)
 		}
@@ -47,6 +47,12 @@ func (t *Tracker) Tick(now Time) []Event {
 	}
 	s.clean(share(t.made.Calls) + cleanedAtOnce)
 	return s.events
+}
+
+// slots is how many slots of the connections' table a Tick looks at that comes so
+// much later than the one before.
+func (s *sweeper) slots(elapsed Time) int {
+	return int(Time(s.t.controls.Slots())*min(elapsed, lap)/lap) + 1
 }
 
 // Finish cleans up what Tick has left of calls that have ended, however many there

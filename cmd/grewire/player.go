@@ -58,7 +58,10 @@ type player struct {
 
 	now    track.Time // the capture's, but never backwards
 	ticked track.Time
-	frames [1]track.Frame
+	ticks  uint64 // how many there were
+	// plodding has every tick happen, for a test.
+	plodding bool
+	frames   [1]track.Frame
 
 	count   uint64 // frames played
 	waiting []played
@@ -159,24 +162,41 @@ func (p *player) play(rec *capture.Record) {
 const (
 	// tick is how often the running box lets time pass.
 	tick = track.Time(100 * time.Millisecond)
-	// maxTicks bounds the work for a long silence in a capture.
-	maxTicks = 600
+	// maxTicks bounds the work for a long silence in a capture: behind as many
+	// ticks at which something may be due they become fewer.
+	maxTicks = 100_000
 )
 
-// advance lets the capture's time pass, as often as the running box would.
+// advance lets the capture's time pass, as often as the running box would. Ticks
+// at which nothing is due are passed over.
 func (p *player) advance(now track.Time) {
 	if p.count == 0 {
 		p.now, p.ticked = now, now
 	}
-	for step := max(tick, (now-p.ticked)/maxTicks); p.ticked+step <= now; {
-		p.ticked += step
-		p.now = max(p.now, p.ticked)
-		p.engine.Tick(p.ticked)
-		for side, lane := range p.lanes {
-			p.settle(track.Side(side), lane.Process(nil, p.ticked))
+	for step, ticks := tick, 0; ; ticks++ {
+		if !p.plodding && ticks > 0 {
+			p.ticked = max(p.ticked, p.engine.Pass(now, time.Duration(step)))
 		}
+		if ticks == maxTicks {
+			step, ticks = 2*step, 0
+		}
+		if p.ticked+step > now {
+			break
+		}
+		p.ticked += step
+		p.let(p.ticked)
 	}
 	p.now = max(p.now, now)
+}
+
+// let lets time pass to a tick.
+func (p *player) let(now track.Time) {
+	p.ticks++
+	p.now = max(p.now, now)
+	p.engine.Tick(now)
+	for side, lane := range p.lanes {
+		p.settle(track.Side(side), lane.Process(nil, now))
+	}
 }
 
 // settle takes in frames with their final verdict: those that may leave are

@@ -188,6 +188,9 @@ func (p *Pools) Tick(now flow.Time) (more bool) {
 	return p.rests.due(now)
 }
 
+// Due is when Tick has something to do, at the earliest.
+func (p *Pools) Due() flow.Time { return flow.Time(p.rests.soonest.Load()) }
+
 // enter counts one more ID and returns the pool that it is to come from, made
 // if there was none, and the pool's lock, held; no pool if there is no room.
 // A pool that was just made has every ID.

@@ -252,6 +252,15 @@ func (t *Table[V]) Sweep(slots int, visit func(k *Key, v *V)) {
 	}
 }
 
+// PassOver has the next Sweep begin where it would after so many Sweeps over slots
+// slots each.
+func (t *Table[V]) PassOver(sweeps, slots int) {
+	size := len(t.shards[0].entries)
+	at := t.sweepShard*size + t.sweepSlot
+	at = (at + sweeps%t.slots()*min(slots, t.slots())) % t.slots()
+	t.sweepShard, t.sweepSlot = at/size, at%size
+}
+
 // maxSweepHold bounds how many slots are visited under one lock.
 const maxSweepHold = 256
 
@@ -280,13 +289,17 @@ func (t *Table[V]) Slots() int { return t.slots() }
 // goes meanwhile may be missed. visit must not use the table.
 func (t *Table[V]) Each(visit func(k *Key, v *V)) {
 	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		for at := range s.entries {
-			if s.tags[at] != 0 {
-				visit(&s.entries[at].key, &s.entries[at].value)
-			}
+		t.shards[i].each(visit)
+	}
+}
+
+func (s *Shard[V]) each(visit func(k *Key, v *V)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for at, left := 0, s.used; left > 0; at++ {
+		if s.tags[at] != 0 {
+			visit(&s.entries[at].key, &s.entries[at].value)
+			left--
 		}
-		s.mu.Unlock()
 	}
 }
