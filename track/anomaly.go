@@ -13,6 +13,7 @@ const (
 	AnomalySkippedMessage                  // a control message of too many in a batch that change nothing
 	AnomalyStartResult                     // a start reply with result 0, which grants as 1 does
 	AnomalyMissedOctets                    // control octets that did not cross the box
+	AnomalyEarlyGRE                        // GRE that came before its call was agreed, and was held
 	AnomalyGREHeader                       // GRE of a call whose header has faults
 	AnomalyLimit                           // something that a limit refused
 
@@ -23,7 +24,7 @@ const (
 var anomalyNames = [NumAnomalies]string{
 	AnomalyShortMessage: "short-message", AnomalyUnknownMessage: "unknown-message",
 	AnomalyIllegalMessage: "illegal-message", AnomalyUnmatchedMessage: "unmatched-message", AnomalySkippedMessage: "skipped-message",
-	AnomalyStartResult: "start-result", AnomalyMissedOctets: "missed-octets", AnomalyGREHeader: "gre-header", AnomalyLimit: "limit",
+	AnomalyStartResult: "start-result", AnomalyMissedOctets: "missed-octets", AnomalyEarlyGRE: "early-gre", AnomalyGREHeader: "gre-header", AnomalyLimit: "limit",
 }
 
 // String returns the anomaly's name as the commands print it.

@@ -61,6 +61,7 @@ func (w *work) connect(c *connection, r ref) bool {
 	}
 	k.state, k.waits = pptp.CallConnected, w.now
 	w.t.move(c, r, expecting)
+	w.answer(&c.identity, k)
 	w.callEvent(EventCallConnected, c, k)
 	return true
 }
@@ -175,6 +176,8 @@ func (w *work) cleanUp(c *identity, r ref) {
 			w.t.leaveKey(c, k, role)
 		}
 		w.t.leaveQuote(c, k)
+	} else {
+		w.answer(c, k)
 	}
 	if k.named {
 		id, _ := k.id(k.lanRole())

@@ -19,6 +19,7 @@
 //	calls        kind, state, IDs, deadline
 //	keymap       (side, zone, source, destination, call ID) -> direction of a call
 //	hosts        (zone, address) -> number of calls and confirmed connections
+//	asked        the same for a call that is not agreed: (side, …, call ID) -> call
 //	pairs        (zone, LAN address, WAN address) -> connection that adopts
 //	aliases      what the WAN knows the LAN's ends by, see Translation below
 //	endings      calls that ended with their connection, until they are cleaned up
@@ -62,6 +63,8 @@
 //
 //  1. GRE version 1 (lane.go, keymap.go): probe, count, done. The first packet
 //     of a direction also tells the call that its expectation is met.
+//     GRE of a call that is asked for is held up to 200 ms for the message that
+//     agrees it (earlygre.go), all other GRE drops.
 //  2. A segment of a control connection (segment.go, tcp.go): is it in the
 //     window? Its octets go to the direction's stream; every message that they
 //     complete (message.go) moves the session or a call. A reply that agrees a

@@ -26,6 +26,8 @@ type Lane struct {
 	goal     goal     // where the last segment's connection is
 	octets   []Octets // that change, of all frames of the batch
 	byCallID bool     // GRE goes to the owner of its call ID
+	early    earlyGRE // GRE of calls that are not agreed yet
+	late     bool     // what is decided about was held: it is not held again
 
 	ordered       *datagram    // of the last fragment, if parts of it may wait for that
 	fragmentCount atomic.Int64 // len(fragments.known), for those who only look
@@ -53,6 +55,7 @@ func (l *Lane) process(frames []Frame, now Time, most int) (decided []*Frame, ta
 	l.begin(now)
 	l.fragments.expire(l.now)
 	l.expireHeld(l.now - controlHold)
+	l.checkEarly()
 	for i := range frames {
 		l.decode(&frames[i])
 	}
@@ -74,6 +77,7 @@ func (l *Lane) Flush(now Time) []*Frame {
 	l.begin(now)
 	l.fragments.flush()
 	l.expireHeld(1<<63 - 1)
+	l.expireEarly(1<<63 - 1)
 	return l.decided
 }
 
@@ -136,8 +140,19 @@ func (l *Lane) decide(f *Frame) {
 		l.releaseOrdered(l.ordered)
 		l.ordered = nil
 	}
+	if p.Kind != wire.EnhancedGRE {
+		l.afterControl()
+	}
+}
+
+// afterControl decides about what waited for the frame, which may be a segment
+// of a control connection.
+func (l *Lane) afterControl() {
 	if l.goal.serial != 0 {
 		l.releaseEarly()
+	}
+	if len(l.freed) != 0 {
+		l.releaseAnswered()
 	}
 }
 
@@ -257,7 +272,7 @@ func (l *Lane) faulty(f *Frame) bool {
 // unknownGRE decides about GRE of no call that comes in by this side.
 func (l *Lane) unknownGRE(f *Frame) {
 	l.release()
-	if l.stray(f) {
+	if !l.late && l.tooEarly(f) || l.stray(f) {
 		return
 	}
 	if l.settings.Policy.AnyGRE {

@@ -101,6 +101,7 @@ func (w *work) request(c *connection, from Side, v pptp.View) uint64 {
 	}
 	w.t.reindex(c, r)
 	k.control, k.waits = w.now, w.now
+	w.await(c, k)
 	return k.serial.Load()
 }
 
@@ -155,6 +156,7 @@ func (w *work) refuseGranted(c *connection, r ref, v pptp.View) {
 	role, _ := pptp.SenderOf(v.ControlType())
 	id, _ := v.CallID()
 	again := k.undead()
+	w.answer(&c.identity, k)
 	k.refused = true
 	k.setID(c, role, id)
 	w.t.reindex(c, r)
@@ -241,6 +243,7 @@ func (w *work) transition(c *connection, r ref, next pptp.CallState, v pptp.View
 		k.setID(c, pptp.PNS, id)
 		w.t.reindex(c, r)
 		k.state, k.waits = next, w.now
+		w.await(c, k)
 	case next == pptp.CallConnected && had != next:
 		if v.ControlType() == pptp.OutgoingCallReply {
 			id, _ := v.CallID()

@@ -39,8 +39,32 @@ type modelConn struct {
 }
 
 type model struct {
-	conns []modelConn
-	calls []*modelCall // in the order in which they were asked for
+	conns   []modelConn
+	calls   []*modelCall // in the order in which they were asked for
+	awaited map[greTo]*modelCall
+	held    []modelHeld
+}
+
+// greTo is GRE for an ID of an end.
+type greTo struct{ pair, end, id int }
+
+// modelHeld is GRE from an end that came before its call was agreed.
+type modelHeld struct {
+	call *modelCall
+	from int
+}
+
+// await makes GRE for the call's known ids wait for it, and for no older one.
+func (m *model) await(k *modelCall) {
+	for end, id := range k.ids {
+		at := greTo{m.conns[k.conn].pair, end, id}
+		had := m.awaited[at]
+		if id < 0 || m.waiting(had) && slices.Index(m.calls, had) >= slices.Index(m.calls, k) {
+			continue
+		}
+		m.held = slices.DeleteFunc(m.held, func(h modelHeld) bool { return h.call == had && h.from == 1-end })
+		m.awaited[at] = k
+	}
 }
 
 // find returns the newest call of a connection that satisfies is, agreed ones
@@ -52,6 +76,19 @@ func (m *model) find(conn int, agreed bool, is func(k *modelCall) bool) *modelCa
 		}
 	}
 	return nil
+}
+
+// waiting reports whether a call is asked for, and not agreed or over.
+func (m *model) waiting(k *modelCall) bool { return slices.Contains(m.calls, k) && !k.agreed() }
+
+// restart forgets what is held.
+func (m *model) restart() {
+	m.held, m.awaited = nil, make(map[greTo]*modelCall)
+	for _, k := range m.calls {
+		if !k.agreed() {
+			m.await(k)
+		}
+	}
 }
 
 func (m *model) end(gone func(k *modelCall) bool) { m.calls = slices.DeleteFunc(m.calls, gone) }
@@ -66,6 +103,17 @@ func (m *model) connect(k *modelCall) {
 			(old.has(0, k.ids[0]) || old.has(1, k.ids[1]))
 	})
 	k.state = "agreed"
+	for end, id := range k.ids {
+		at := greTo{m.conns[k.conn].pair, end, id}
+		had := m.awaited[at]
+		for _, h := range m.held {
+			if h.call == had && h.from == 1-end && slices.Contains(m.calls, had) {
+				k.seen[h.from] = true
+			}
+		}
+		m.held = slices.DeleteFunc(m.held, func(h modelHeld) bool { return h.call == had && h.from == 1-end })
+		delete(m.awaited, at)
+	}
 }
 
 func (m *model) session(conn, from int, t pptp.ControlType, ok bool) {
@@ -142,7 +190,9 @@ func (m *model) request(s said) {
 	}
 	if again == nil {
 		m.calls = append(m.calls, k)
+		again = k
 	}
+	m.await(again)
 }
 
 func (m *model) reply(s said) {
@@ -159,6 +209,8 @@ func (m *model) reply(s said) {
 		k.ids[s.from] = s.own
 		if k.state = "replied"; outgoing {
 			m.connect(k)
+		} else {
+			m.await(k)
 		}
 	}
 }
@@ -212,6 +264,9 @@ func (m *model) gre(pair, from, id int) bool {
 			k.seen[from] = true
 			return true
 		}
+	}
+	if k := m.awaited[greTo{pair, 1 - from, id}]; m.waiting(k) {
+		m.held = append(m.held, modelHeld{k, from})
 	}
 	return false
 }
@@ -358,6 +413,7 @@ func (p *theatre) step(t *rapid.T) {
 		p.conns[conn].Say(p.host(conn, end), s.message())
 		p.m.say(s)
 	}
+	p.w.Step() // what is held by the other side's Lane leaves with its next batch
 	if got, wanted := p.String(), p.m.String(); got != wanted {
 		t.Fatalf("calls are\n%swant\n%s", got, wanted)
 	}
@@ -366,7 +422,7 @@ func (p *theatre) step(t *rapid.T) {
 // newTheatre has three connections of two clients, on which calls may be opened.
 func newTheatre(t *rapid.T) *theatre {
 	w := tracktest.New(t)
-	p := &theatre{w: w, clients: []*tracktest.Host{w.Client, tracktest.NewHost(track.LAN, "192.0.2.11")}}
+	p := &theatre{w: w, m: model{awaited: make(map[greTo]*modelCall)}, clients: []*tracktest.Host{w.Client, tracktest.NewHost(track.LAN, "192.0.2.11")}}
 	p.connect(0, false)
 	p.connect(0, true)
 	p.connect(1, false)

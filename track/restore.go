@@ -246,6 +246,9 @@ func (r *restorer) admitGRE(c *connection, at ref, s *SavedCall) bool {
 	}
 	r.t.link(c, at, list)
 	r.t.reindex(c, at)
+	if list == pending {
+		r.await(c, k)
+	}
 	return true
 }
 

@@ -36,6 +36,7 @@ func (p *theatre) restart(t *rapid.T) {
 	if diff := diffOf(calls, p.w.Tracker.Calls()); diff != "" {
 		t.Fatalf("calls (-before +after):\n%s", diff)
 	}
+	p.m.restart()
 	for i := range p.m.conns {
 		if c := &p.m.conns[i]; c.closed {
 			c.fin = [2]bool{true, true}

@@ -302,7 +302,7 @@ func TestScenario016_InConnectedWithWrongID(t *testing.T) {
 	wantCounted(t, w, track.AnomalyUnmatchedMessage, 1, func() {
 		wantControl(t, c.Say(w.Server, tracktest.InConnected(8)))
 	})
-	wantDrop(t, w.GRE(w.Server, w.Client, 7), track.ReasonNotNegotiated)
+	w.Advance(time.Second) // GRE from before is held, but not as long
 	want(t, c.Say(w.Server, tracktest.InConnected(7)), track.Expect, track.ReasonControl)
 	wantPass(t, w.GRE(w.Server, w.Client, 7), track.ReasonCall)
 }
@@ -318,24 +318,6 @@ func TestScenario018_DisconnectBeforeInConnected(t *testing.T) {
 	wantControl(t, c.Say(w.Server, tracktest.InConnected(7)))
 	wantCalls(t, w, 0)
 	wantDrop(t, w.GRE(w.Server, w.Client, 7), track.ReasonNotNegotiated)
-}
-
-func TestScenario019_GREBeforeInConnectedIsRefused(t *testing.T) {
-	w := tracktest.New(t)
-	c := w.Dial(w.Client, w.Server)
-	refused := func() {
-		t.Helper()
-		wantDrop(t, w.GRE(w.Client, w.Server, 9), track.ReasonNotNegotiated)
-		wantDrop(t, w.GRE(w.Server, w.Client, 7), track.ReasonNotNegotiated)
-	}
-	refused()
-	c.Say(w.Server, tracktest.InRequest(9))
-	refused()
-	c.Say(w.Client, tracktest.InReply(7, 9, okIn))
-	refused()
-	want(t, c.Say(w.Server, tracktest.InConnected(7)), track.Expect, track.ReasonControl)
-	wantPass(t, w.GRE(w.Client, w.Server, 9), track.ReasonCall)
-	wantPass(t, w.GRE(w.Server, w.Client, 7), track.ReasonCall)
 }
 
 // Control connections opened by either end.

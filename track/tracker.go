@@ -23,8 +23,10 @@ type Tracker struct {
 	calls       *slab[call]
 	index       []indexNodes // of calls
 	locks       [lockStripes]connectionLock
-	pairs       *flow.Table[ports] // PairKey -> connection that adopts
-	adoptees    adoptees           // directions that may be of calls agreed before
+	asked       *flow.Table[askedCall] // GREKey: calls that are not agreed yet
+	answers     atomic.Uint64          // how many of them were answered for which GRE was held
+	pairs       *flow.Table[ports]     // PairKey -> connection that adopts
+	adoptees    adoptees               // directions that may be of calls agreed before
 	unconfirmed *ageing
 	closed      *ageing
 	others      *recent[otherFlow] // ControlKey: with port 1723 at one end, but no control connections
@@ -75,6 +77,7 @@ func New(o Options) *Tracker {
 		calls:       newSlab[call](o.Limits.Calls),
 		endings:     newEndings(&o.Limits, endedAtOnce),
 		index:       make([]indexNodes, o.Limits.Calls),
+		asked:       flow.NewTable[askedCall](askedFor(&o.Limits), o.Seed),
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
@@ -113,6 +116,7 @@ type work struct {
 	displaced []displaced
 	batch     uint32 // number of the batch, or the part of one, that is decided
 	evicted   []aged
+	freed     []flow.Key // of GRE that was held for calls which were answered
 	anomalies [NumAnomalies]atomic.Uint64
 	limited   map[string]Time // when a limit was last reported
 	ending    bool            // the key map may have entries of calls that have ended

@@ -53,6 +53,52 @@ func (m *model) connect(k *call) {
 		m.unexpect(k, out.inverse())
 		m.unexpect(k, out)
 	}
+	m.release(k)
+}
+
+// await has GRE to the ends of a call whose IDs are known wait for it.
+func (m *model) await(k *call) {
+	out := k.outward()
+	for _, w := range [...]struct {
+		tuple
+		known bool
+	}{{out, k.pacKnown}, {out.inverse(), k.pnsKnown}} {
+		w.srcKey = 0
+		had := m.awaited[w.tuple]
+		if !w.known || had == k || had != nil && had.waits() && had.number >= k.number {
+			continue
+		}
+		m.awaited[w.tuple] = k
+		m.early = slices.DeleteFunc(m.early, func(e early) bool { return e.call == had && e.tuple == w.tuple })
+	}
+}
+
+// waits reports whether a call is asked for and not agreed.
+func (k *call) waits() bool { return !k.gone && !k.agreed }
+
+// hold holds GRE of no call if there is one that it may be of soon.
+func (m *model) hold(t tuple) {
+	t.srcKey = 0
+	if k := m.awaited[t]; k != nil && k.waits() && !m.has(EarlyDropped) {
+		m.early = append(m.early, early{t, k, m.steps})
+	}
+}
+
+// release lets the GRE pass that was held and is of a call now that is agreed.
+func (m *model) release(k *call) {
+	out := k.outward()
+	for _, t := range [...]tuple{out, out.inverse()} {
+		t.srcKey = 0
+		had := m.awaited[t]
+		for _, e := range m.early {
+			if e.call == had && e.tuple == t && (had == k || had.waits()) {
+				m.gre(&GRE{From: e.src, To: e.dst, ID: e.dstKey})
+				m.late = append(m.late, e.step)
+			}
+		}
+		m.early = slices.DeleteFunc(m.early, func(e early) bool { return e.call == had && e.tuple == t })
+		delete(m.awaited, t)
+	}
 }
 
 // displace ends the calls of which an end uses the same ID: RFC 2637, section
@@ -193,6 +239,9 @@ func (m *model) gre(g *GRE) bool {
 	}
 	t, ok := m.tupleOf(g)
 	if !ok {
+		if g.Form == Enhanced {
+			m.hold(t)
+		}
 		return false
 	}
 	if m.flowOf(t) != nil {
@@ -200,6 +249,7 @@ func (m *model) gre(g *GRE) bool {
 	}
 	e := m.expected(t)
 	if e == nil {
+		m.hold(t)
 		return false
 	}
 	m.unexpect(e.call, t)

@@ -74,10 +74,11 @@ func (m *model) callMessage(c *control, from End, s said) {
 	if c.session == sessionRequested && from == c.requester && !m.has(RequestTooSoon) {
 		confirmed = s.kind == pptp.OutgoingCallRequest || s.kind == pptp.IncomingCallRequest || s.kind == pptp.CallClearRequest
 	}
+	waits := c.session == sessionRequested && !m.has(RequestTooSoon) // nothing is answered yet
 	switch {
-	case s.kind == pptp.CallDisconnectNotify: // in any session
+	case s.kind == pptp.CallDisconnectNotify && !waits: // in any other session
 		m.disconnect(c, from, s)
-	case s.kind == pptp.IncomingCallReply: // in any session
+	case s.kind == pptp.IncomingCallReply && !waits: // in any other session
 		m.inReply(c, from, s)
 	case !confirmed:
 	case s.kind == pptp.OutgoingCallRequest:
@@ -98,6 +99,7 @@ func (m *model) outRequest(c *control, from End, s said) {
 	k.incoming, k.pns, k.agreed = false, from, false
 	k.state = outRequested
 	k.pnsID, k.pnsKnown, k.pacKnown = s.id, true, false
+	m.await(k)
 }
 
 func (m *model) inRequest(c *control, from End, s said) {
@@ -109,10 +111,14 @@ func (m *model) inRequest(c *control, from End, s said) {
 	k.incoming, k.pns, k.agreed = true, from.Other(), false
 	k.state = inRequested
 	k.pacID, k.pacKnown, k.pnsKnown = s.id, true, false
+	m.await(k)
 }
 
 func (m *model) outReply(c *control, from End, s said) {
 	k := m.find(c, true, func(k *call) bool { return !k.incoming && k.isPNS(from.Other(), s.peerID) })
+	if k != nil && k.state == clearRequested && !k.agreed && s.result != ok && !m.has(AnyClear) {
+		m.drop(k) // there is nothing to clear
+	}
 	if k == nil || k.state != outRequested && k.state != outConfirmed {
 		return
 	}
@@ -143,6 +149,7 @@ func (m *model) inReply(c *control, from End, s said) {
 		return
 	}
 	k.state, k.pnsID, k.pnsKnown = inReplied, s.id, true
+	m.await(k)
 }
 
 func (m *model) inConnected(c *control, from End, s said) {
@@ -211,7 +218,8 @@ func (m *model) sole(c *control) *call {
 }
 
 func (m *model) newCall(c *control) *call {
-	k := &call{control: c}
+	m.calls++
+	k := &call{control: c, number: m.calls}
 	c.calls = append(c.calls, k)
 	return k
 }
@@ -226,7 +234,10 @@ func (m *model) forRequest(c *control, same func(*call) bool) *call {
 		return m.newCall(c)
 	}
 	if k := c.newest(func(k *call) bool { return !k.agreed && same(k) }); k != nil {
-		return k
+		if k.state != clearRequested {
+			return k
+		}
+		m.drop(k) // its ID is used anew
 	}
 	return m.newCall(c)
 }
@@ -252,6 +263,7 @@ func (c *control) newest(fits func(*call) bool) *call {
 // drop forgets a call that was refused, or of which the helper thinks so.
 func (m *model) drop(k *call) {
 	k.state, k.agreed, k.pnsKnown, k.pacKnown = callNone, false, false, false
+	k.gone = true
 	if m.has(OneCall) {
 		return
 	}
@@ -276,6 +288,7 @@ func (m *model) endAll(c *control) {
 	for _, k := range c.calls {
 		m.forget(k)
 		k.state, k.agreed, k.pnsKnown, k.pacKnown = callNone, false, false, false
+		k.gone = true
 	}
 	if !m.has(OneCall) {
 		c.calls = nil

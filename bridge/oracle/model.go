@@ -14,6 +14,19 @@ type model struct {
 	keymap []*mapping
 	expect []*expectation
 	flows  []*flow
+
+	awaited map[tuple]*call // by GRE without source key: calls that are not agreed
+	early   []early
+	late    []int // steps whose frames pass after all
+	steps   int   // done
+	calls   int   // there ever were
+}
+
+// early is GRE that came before its call was agreed.
+type early struct {
+	tuple
+	call *call
+	step int
 }
 
 // control is a TCP connection with what the helper knows of it.
@@ -53,6 +66,8 @@ type call struct {
 	pnsID, pacID       uint16
 	pnsKnown, pacKnown bool
 	agreed             bool
+	gone               bool
+	number             int // the order in which calls are asked for
 }
 
 // callState is the state of a call, as the kernel has it.
@@ -89,13 +104,17 @@ func expectLine(t tuple) string {
 
 // play plays steps through a model with these flaws.
 func play(dials []Dial, steps []Step, flaws Flaws) outcome {
-	m := &model{flaws: flaws}
+	m := &model{flaws: flaws, awaited: make(map[tuple]*call)}
 	for _, d := range dials {
 		m.conns = append(m.conns, &control{Dial: d})
 	}
 	out := outcome{tables: make(map[string]bool)}
 	for i := range steps {
 		out.frames = append(out.frames, m.forward(&steps[i]))
+		m.steps++
+	}
+	for _, i := range m.late {
+		out.frames[i] = steps[i].Frame
 	}
 	for _, f := range m.flows {
 		out.tables[flowLine(f.tuple)] = true

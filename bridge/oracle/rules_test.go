@@ -118,6 +118,8 @@ var examples = []example{
 	// The newer call is not expected because the older one is, which then ends.
 	{flaw: IDsClash, kernel: drops, dials: []Dial{{Lan1, Wan1}, {Lan1, Wan1}}, ops: story(
 		started(), outCall(1, 2), on(1, story(started(), outCall(1, 2))...), []Op{server(tracktest.Disconnect(2)), up(2)})},
+	{flaw: EarlyDropped, kernel: drops, step: 7, ops: story(started(),
+		[]Op{client(tracktest.OutRequest(1)), down(1), server(tracktest.OutReply(2, 1, okOut))})},
 	// An expectation that stayed has source key 0.
 	{flaw: UnknownIsID0, with: RepeatExpects | RestStays, kernel: passes, ops: story(started(), outCall(0, 2),
 		[]Op{up(2), server(tracktest.OutReply(2, 0, okOut)), server(tracktest.Disconnect(2)), up(2)})},

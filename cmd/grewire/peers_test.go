@@ -54,6 +54,11 @@ var peerCases = []peerCase{
 		calls:  []string{firstCall + "ended, 2/0"},
 	},
 	{
+		file:   "gre-before-ocrp",
+		frames: []string{"1-9 forward control", "10 forward call", "11 expect control", "12 forward control", "13-14 forward call"},
+		calls:  []string{peersCall + "active, 1/2"},
+	},
+	{
 		file:   "gre-odd",
 		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12-15 forward call"},
 		calls:  []string{firstCall + "active, 3/1"},
