@@ -133,7 +133,7 @@ func (f *figures) delays(rate int, lasting time.Duration) {
 	for _, place := range places {
 		for _, d := range f.devices {
 			before := d.cpu()
-			r, err := probeDelay(d.box.top, rate, place.cpu, lasting)
+			r, err := probeDelay(d.box.top, 1, rate, place.cpu, lasting)
 			if err != nil {
 				f.t.Fatalf("%s: %v", d.name, err)
 			}

@@ -32,6 +32,9 @@ type probe struct {
 	count         int
 }
 
+// probeGRE is where the GRE header is, behind what translation may change.
+const probeGRE = 34
+
 // probeOctets are the number and the time at the end of a frame.
 const probeOctets = 16
 
@@ -39,11 +42,11 @@ const probeOctets = 16
 // rather than send them in a burst.
 const probeLate = time.Millisecond
 
-func newProbe(top *bridgetest.Topology) (*probe, error) {
+func newProbe(top *bridgetest.Topology, callID uint16) (*probe, error) {
 	p := &probe{send: -1, receive: -1}
 	client, server := tracktest.NewHost(track.LAN, bridgetest.ClientAddr(0)), tracktest.NewHost(track.WAN, bridgetest.ServerAddr)
 	// Its MAC address is nobody's, so that the server's IP stack stays out of it.
-	p.frame = tracktest.GRE{CallID: 1, HasSeq: true, Payload: make([]byte, probeOctets)}.IP().Frame(client, server)
+	p.frame = tracktest.GRE{CallID: callID, HasSeq: true, Payload: make([]byte, probeOctets)}.IP().Frame(client, server)
 	end := len(p.frame)
 	p.number, p.at = p.frame[end-16:end-8], p.frame[end-8:]
 	err := top.Client.Do(func() (err error) { p.send, err = probeSocket(0); return err })
@@ -90,8 +93,8 @@ func (p *probe) close() {
 
 // probeDelay sends frames through what joins the hosts, for a while and from one
 // CPU, and returns what became of them.
-func probeDelay(top *bridgetest.Topology, rate, cpu int, lasting time.Duration) (*delays, error) {
-	p, err := newProbe(top)
+func probeDelay(top *bridgetest.Topology, callID uint16, rate, cpu int, lasting time.Duration) (*delays, error) {
+	p, err := newProbe(top, callID)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +165,7 @@ func (p *probe) collect() (*delays, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("probe: %w", err)
 		}
-		if n != len(p.frame) || !slices.Equal(data[:len(p.frame)-probeOctets], p.frame[:n-probeOctets]) {
+		if n != len(p.frame) || !slices.Equal(data[probeGRE:n-probeOctets], p.frame[probeGRE:n-probeOctets]) {
 			continue // somebody else's
 		}
 		number := int(binary.BigEndian.Uint64(data[n-16:]))

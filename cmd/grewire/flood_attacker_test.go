@@ -192,6 +192,9 @@ type dialog struct {
 	ends  [2]*tracktest.Host // by side
 	ports [2]uint16
 	next  [2]uint32 // sequence numbers
+
+	alias  *tracktest.Host // by what the WAN's end knows the LAN's; nil: as it is
+	scaled bool            // its SYNs offer windows as large as there are
 }
 
 // dialog returns a connection of a stranger with a host of the other side.
@@ -204,9 +207,19 @@ func (a *attacker) dialog(server *tracktest.Host) *dialog {
 
 // segment is the next one of the end on a side.
 func (d *dialog) segment(from track.Side, flags uint8, messages ...pptp.Message) []byte {
+	return d.raw(from, flags, tracktest.Encode(messages...))
+}
+
+// data is a segment with octets of an end's stream.
+func (d *dialog) data(from track.Side, octets []byte) []byte { return d.raw(from, wire.ACK, octets) }
+
+func (d *dialog) raw(from track.Side, flags uint8, octets []byte) []byte {
 	s := tracktest.TCP{
 		SrcPort: d.ports[from], DstPort: d.ports[from.Other()], Flags: flags, Window: 0xffff,
-		Seq: d.next[from], Data: tracktest.Encode(messages...),
+		Seq: d.next[from], Data: octets,
+	}
+	if d.scaled && flags&wire.SYN != 0 {
+		s.Options = []byte{3, 3, 14, 0} // RFC 7323, section 2.2
 	}
 	if flags&wire.ACK != 0 {
 		s.Ack = d.next[from.Other()]
@@ -215,7 +228,11 @@ func (d *dialog) segment(from track.Side, flags uint8, messages ...pptp.Message)
 	if flags&wire.SYN != 0 {
 		d.next[from]++
 	}
-	return s.Frame(d.ends[from], d.ends[from.Other()])
+	to := d.ends[from.Other()]
+	if from == track.WAN && d.alias != nil {
+		to = d.alias
+	}
+	return s.Frame(d.ends[from], to)
 }
 
 // say sends a segment of every dialog for each message, or one without any,
@@ -237,13 +254,16 @@ func (l *floodLab) say(dialogs []*dialog, from track.Side, flags uint8, messages
 	return a.drain()
 }
 
+// agreedID is the PAC's call ID of the first call that agree agrees.
+const agreedID = 1000
+
 // agree opens control connections and has calls agreed on them, each by the
 // attackers on both of its ends.
 func (l *floodLab) agree(dialogs []*dialog, calls int) error {
 	var requests, replies []pptp.Message
 	for id := range uint16(calls) {
 		requests = append(requests, tracktest.OutRequest(id))
-		replies = append(replies, tracktest.OutReply(id+1000, id, pptp.OutCallResultConnected))
+		replies = append(replies, tracktest.OutReply(id+agreedID, id, pptp.OutCallResultConnected))
 	}
 	const data = wire.ACK | wire.PSH
 	return errors.Join(
