@@ -36,24 +36,25 @@ type ending struct {
 	latest uint64 // number of the latest call there was
 	cause  string
 	at     Time
+	next   *ending
 }
 
 // endings are the calls that ended with their connections and whose records are
 // not cleaned up. Its lock, which is taken inside of a connection's, guards them.
 type endings struct {
 	mu    sync.Mutex
-	few   int      // so many calls do not get in: they are cleaned up at once
-	queue []ending // a ring: each has more calls than that, but for the first
-	first int
-	n     int
+	few   int // so many calls do not get in: they are cleaned up at once
 	calls atomic.Int64
+	// first and last are the ends of a queue. Each but the first has more calls
+	// than few, so that limits.calls bounds it.
+	first, last *ending
 	// latest is the number of the latest call that ended, by the connection's
 	// place; 0 if none is in the queue.
 	latest []atomic.Uint64
 }
 
 func newEndings(l *Limits, few int) *endings {
-	return &endings{few: few, queue: make([]ending, l.Calls/(few+1)+2), latest: make([]atomic.Uint64, l.Connections)}
+	return &endings{few: few, latest: make([]atomic.Uint64, l.Connections)}
 }
 
 // count returns how many calls there are.
@@ -66,22 +67,25 @@ func (q *endings) has(conn ref, call uint64) bool { return call <= q.latest[conn
 
 // add puts calls in. They count before they are ended, so that count is not 0 as
 // long as there are entries of theirs.
-func (q *endings) add(e ending, calls int) {
+func (q *endings) add(e *ending, calls int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.calls.Add(int64(calls))
 	q.latest[e.self-1].Store(e.latest)
-	q.queue[(q.first+q.n)%len(q.queue)] = e
-	q.n++
+	if q.first == nil {
+		q.first = e
+	} else {
+		q.last.next = e
+	}
+	q.last = e
 }
 
 // next takes out the oldest call of the oldest ending, or returns 0 if there is
 // none. The caller holds the lock.
 func (q *endings) next(calls *slab[call]) (e *ending, r ref) {
-	if q.n == 0 {
+	if e = q.first; e == nil {
 		return nil, 0
 	}
-	e = &q.queue[q.first]
 	for list := range e.oldest {
 		if r = e.oldest[list]; r != 0 {
 			e.oldest[list] = calls.at(r).prev
@@ -93,13 +97,11 @@ func (q *endings) next(calls *slab[call]) (e *ending, r ref) {
 
 // pop takes out the first ending, of which no call is left.
 func (q *endings) pop() {
-	e := &q.queue[q.first]
+	e := q.first
 	if latest := &q.latest[e.self-1]; latest.Load() == e.latest {
 		latest.Store(0)
 	}
-	*e = ending{}
-	q.first = (q.first + 1) % len(q.queue)
-	q.n--
+	q.first = e.next
 }
 
 // endAll ends every call of c.
@@ -119,7 +121,7 @@ func (w *work) endAll(c *connection, cause string) {
 func (w *work) endTogether(c *connection, cause string) {
 	w.t.expectations.Add(int64(-flow.Sides * c.expecting))
 	w.t.releaseHosts(&c.identity, c.calls)
-	w.t.endings.add(ending{c.identity, c.oldest, w.t.serial.Load(), cause, w.now}, c.calls)
+	w.t.endings.add(&ending{c.identity, c.oldest, w.t.serial.Load(), cause, w.now, nil}, c.calls)
 	c.lists, c.oldest, c.index = [callLists]ref{}, [callLists]ref{}, callIndex{}
 	c.calls, c.pending, c.expecting = 0, 0, 0
 	c.callEnded = w.now
