@@ -33,7 +33,7 @@ func (t *Tracker) Tick(now Time) []Event {
 	share := func(all int) int { return int(Time(all)*elapsed/lap) + 1 }
 	s.last = max(s.last, now)
 	s.now, s.settings = s.last, t.settings.Load()
-	s.events, s.freed = s.events[:0], s.freed[:0]
+	s.events, s.freed = emptied(s.events), s.freed[:0]
 	s.keys = s.keys[:0]
 	s.room = share(t.made.Calls) + visitedAtOnce
 	t.controls.Sweep(s.slots(elapsed), func(k *flow.Key, _ *ref) {
@@ -62,7 +62,7 @@ func (t *Tracker) Finish() []Event {
 	s := &t.ticks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.events = s.events[:0]
+	s.events = emptied(s.events)
 	s.cleanAll()
 	return s.events
 }

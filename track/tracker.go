@@ -127,8 +127,19 @@ type work struct {
 // the next Process or Flush.
 func (w *work) Events() []Event {
 	events := w.events
-	w.events = w.events[:0]
+	w.events = emptied(events)
 	return events
+}
+
+// maxSpareEvents is how many events there is room kept for.
+const maxSpareEvents = 1024
+
+// emptied is the room of events for the next ones, unless it is much.
+func emptied(events []Event) []Event {
+	if cap(events) > maxSpareEvents {
+		return nil
+	}
+	return events[:0]
 }
 
 // limitReportInterval is how often one limit is reported at most.
