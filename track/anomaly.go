@@ -10,7 +10,7 @@ const (
 	AnomalyUnknownMessage                  // a control message of unknown type
 	AnomalyIllegalMessage                  // a control message that its state does not allow
 	AnomalyUnmatchedMessage                // a control message about no known call
-	AnomalySkippedMessage                  // a control message of too many in a batch that change nothing
+	AnomalySkippedMessage                  // a control message about a call of too many that change nothing
 	AnomalyStartResult                     // a start reply with result 0, which grants as 1 does
 	AnomalyMissedOctets                    // control octets that did not cross the box
 	AnomalyEarlyGRE                        // GRE that came before its call was agreed, and was held

@@ -70,9 +70,8 @@
 //     complete (message.go) moves the session or a call. A reply that agrees a
 //     call enters the key map before the segment is let go: state before
 //     frame.
-//     Calls that wait are found by their IDs (callindex.go); messages that could
-//     change little, and change nothing, are looked up only so often in a batch
-//     (vain.go).
+//     Calls that wait are found by their IDs (callindex.go); messages that change
+//     nothing are looked up only so often (vain.go).
 //  3. A fragment (fragment.go): the first is decided about as above, the later
 //     ones follow it, those that came too early are held. Calls and pairs of
 //     addresses share the places out (fragshare.go).

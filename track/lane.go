@@ -86,7 +86,6 @@ func (l *Lane) begin(now Time) {
 	l.settings = l.t.settings.Load()
 	l.ending = l.t.endings.count() != 0
 	l.spent = 0
-	l.batch++
 	clear(l.decided)
 	l.decided = l.decided[:0]
 	l.fragments.pen.recycle(l.t)

@@ -8,19 +8,22 @@ import (
 // the number of the call concerned, if any, and whether the message opened it.
 func (w *work) message(c *connection, from Side, v pptp.View) (opened bool, serial uint64) {
 	w.spent += messageWork
+	w.alike = alike{}
 	t := v.ControlType()
 	switch {
 	case v.MessageType() != pptp.ControlMessage || pptp.FixedLength(t) == 0:
-		w.count(AnomalyUnknownMessage)
+		w.ignore(AnomalyUnknownMessage)
 	case !v.Complete():
-		w.count(AnomalyShortMessage)
+		w.ignore(AnomalyShortMessage)
 	case isSessionMessage(t):
 		w.sessionMessage(c, from, v)
 	case !w.inSession(c, from, v):
-		w.count(AnomalyIllegalMessage)
+		w.ignore(AnomalyIllegalMessage)
 	case t == pptp.OutgoingCallRequest || t == pptp.IncomingCallRequest:
 		serial = w.request(c, from, v)
-	case !w.beyondBudget(c, from, t):
+	case w.beyondBudget(c, from):
+		w.ignore(AnomalySkippedMessage)
+	default:
 		return w.callMessage(c, from, v)
 	}
 	return false, serial
@@ -56,6 +59,10 @@ func (w *work) sessionMessage(c *connection, from Side, v pptp.View) {
 	next, ok := c.session.Next(t, from == c.requester, result)
 	if !ok {
 		w.count(AnomalyIllegalMessage)
+		return
+	}
+	if t == pptp.EchoRequest || t == pptp.EchoReply {
+		w.ignore(noAnomaly)
 		return
 	}
 	c.session = next
@@ -142,7 +149,7 @@ func (w *work) callMessage(c *connection, from Side, v pptp.View) (opened bool, 
 		return false, serial
 	}
 	if k.control = w.now; next != k.state {
-		c.notInVain(from, v.ControlType())
+		c.notInVain(from)
 	}
 	return w.transition(c, r, next, v), serial
 }
@@ -162,6 +169,7 @@ func (w *work) refuseGranted(c *connection, r ref, v pptp.View) {
 	w.t.reindex(c, r)
 	k.control, k.waits = w.now, w.now
 	if !again {
+		c.notInVain(k.side(role))
 		w.refusedEvent(c, k, uint16(pptp.OutCallResultGeneralError), 0)
 	}
 }

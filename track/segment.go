@@ -427,6 +427,9 @@ func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader
 			}
 			l.unreserve(c)
 		}
+		if !c.named {
+			l.passAlike(&reader, m)
+		}
 	}
 	if c.named && d.State() == stream.Reading {
 		l.nameIDs(c, side, d.Begin(), d.Partial(l.t.buffers), false)

@@ -8,8 +8,10 @@ package track
 // Work is counted where it is done, in units of about a fifth of a microsecond.
 // What a frame of data costs is not worth counting.
 const (
-	messageWork = 2  // a control message is read
-	callWork    = 12 // a call is made, agreed or ended, or a connection evicted
+	messageWork = 2 // a control message is read
+	// passedPerUnit messages with the header of the last are passed over.
+	passedPerUnit = 16
+	callWork      = 12 // a call is made, agreed or ended, or a connection evicted
 	// partWork is how much a part has at least when it ends: less than a
 	// millisecond's, and more than what batches of normal traffic have.
 	partWork = 4096

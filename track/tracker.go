@@ -114,7 +114,7 @@ type work struct {
 	settings  *settings
 	events    []Event
 	displaced []displaced
-	batch     uint32 // number of the batch, or the part of one, that is decided
+	alike     alike // what becomes of messages like the last
 	evicted   []aged
 	freed     []flow.Key // of GRE that was held for calls which were answered
 	anomalies [NumAnomalies]atomic.Uint64

@@ -9,13 +9,14 @@ import (
 	"github.com/grewire/grewire/track/tracktest"
 )
 
-// Of messages about no call as many are looked up in a batch as an end has use
+// Of messages about no call as many are looked up at a time as an end has use
 // for. The others are passed over, however they are cut, and what stands behind
 // them counts.
 func TestMessagesInVainAreLookedUpSoOften(t *testing.T) {
 	const sent, budget = 80, 32
 	for name, m := range map[string]pptp.Message{
 		"clear": tracktest.ClearRequest(9999), "link info": tracktest.LinkInfo(9999), "errors": tracktest.WANError(9999),
+		"reply": tracktest.OutReply(9998, 9999, okOut), "disconnect": tracktest.Disconnect(9999),
 	} {
 		for _, cut := range []int{0, 1, 7, 13} {
 			t.Run(name, func(t *testing.T) {
@@ -31,7 +32,8 @@ func TestMessagesInVainAreLookedUpSoOften(t *testing.T) {
 					wantCounted(t, w, track.AnomalySkippedMessage, sent-budget, func() { wantControl(t, c.Write(w.Client, flood[cut:])) })
 				})
 				want(t, c.Say(w.Server, tracktest.OutReply(10, 8, okOut)), track.Expect, track.ReasonControl)
-				c.Say(w.Client, tracktest.ClearRequest(7)) // of the next batch
+				w.Now += 10e6 // the next interval
+				c.Say(w.Client, tracktest.ClearRequest(7))
 				wantState(t, live, track.CallClearing)
 			})
 		}
@@ -51,6 +53,39 @@ func TestMessagesThatChangeSomethingAreNotInVain(t *testing.T) {
 	for _, k := range w.Tracker.Calls() {
 		if k.State != track.CallClearing {
 			t.Errorf("call %d is %s", k.PNS.CallID, k.State)
+		}
+	}
+}
+
+// Messages whose header tells that they change nothing are counted, each, and
+// what stands behind them counts.
+func TestMessagesThatAreAlikeAreCounted(t *testing.T) {
+	unknown := tracktest.Encode(tracktest.EchoRequest(1))
+	unknown[9] = 99
+	short := tracktest.Encode(tracktest.ClearRequest(1))[:12]
+	short[1] = 12
+	for name, f := range map[string]struct {
+		message []byte
+		as      track.Anomaly
+		counted uint64
+	}{
+		"echo":    {tracktest.Encode(tracktest.EchoRequest(1)), track.AnomalyUnknownMessage, 0},
+		"unknown": {unknown, track.AnomalyUnknownMessage, 80},
+		"short":   {short, track.AnomalyShortMessage, 80},
+	} {
+		for _, cut := range []int{0, 1, 7, 11} {
+			t.Run(name, func(t *testing.T) {
+				w := tracktest.New(t)
+				c := w.Dial(w.Client, w.Server)
+				flood := append(bytes.Repeat(f.message, 80), tracktest.Encode(tracktest.OutRequest(8))...)
+				wantCounted(t, w, f.as, f.counted, func() {
+					if cut > 0 {
+						c.Write(w.Client, flood[:cut])
+					}
+					wantControl(t, c.Write(w.Client, flood[cut:]))
+				})
+				want(t, c.Say(w.Server, tracktest.OutReply(10, 8, okOut)), track.Expect, track.ReasonControl)
+			})
 		}
 	}
 }

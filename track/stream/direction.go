@@ -215,6 +215,27 @@ func (r *Reader) direct(m *Message) bool {
 	return true
 }
 
+// PassAlike passes over the messages behind m, the last that Next has read, that
+// are whole in the segment and have the header of m, and returns how many there
+// were.
+func (r *Reader) PassAlike(m *Message) (n int) {
+	d := r.d
+	head := binary.BigEndian.Uint64(m.View) // length, message type, cookie
+	t, length := m.View.ControlType(), len(m.View)
+	r.discard() // m may have been in the buffer
+	if d.state != Reading || d.buffer != 0 || !r.inOrder() {
+		return 0
+	}
+	rest := r.data
+	for len(rest) >= length && binary.BigEndian.Uint64(rest) == head && pptp.View(rest).ControlType() == t {
+		rest = rest[length:]
+		n++
+	}
+	r.position += uint32(n * length)
+	r.data, d.next = rest, r.position
+	return n
+}
+
 // messageLength returns the length of the message at the start of b, 0 if too
 // little of it is there to tell. If b starts with no message, d is Lost.
 func (d *Direction) messageLength(b []byte) int {
