@@ -41,3 +41,27 @@ func TestGREOvertakesTheReply(t *testing.T) {
 		})
 	}
 }
+
+// A second reply of a PAC on the LAN, before any GRE, gives the call another ID:
+// what the WAN knows the first by rests.
+func TestReplyReplacesOneWithoutGRE(t *testing.T) {
+	for name, mode := range map[string]func(*nat.Options){"masquerade": masquerade, "call-id": byCallID} {
+		t.Run(name, func(t *testing.T) {
+			b := newBox(t, mode)
+			pac, pns := b.lan[0], b.wan[0]
+			other := b.Dial(b.lan[1], pns).OutCallBy(pns, 6, 10) // has the ID that is to be replaced with
+			c := b.Dial(pac, pns)
+			call := c.OutCallBy(pns, 7, 9)
+			r := c.Say(pac, tracktest.OutReply(10, 7, pptp.OutCallResultConnected))
+			want(t, r, track.Expect, track.ReasonControl)
+			call.PACID, call.PACAlias = 10, r.CallID()
+			if call.PACAlias == track.NoCallID || call.PACAlias == other.PACAlias {
+				t.Errorf("the WAN knows the calls by IDs %d and %d", call.PACAlias, other.PACAlias)
+			}
+			wantUp(t, call, other)
+			c.Say(pac, tracktest.OutReply(11, 7, pptp.OutCallResultConnected))
+			wantUp(t, call, other)
+			b.checkEmpty(t)
+		})
+	}
+}

@@ -55,15 +55,20 @@ func (w *work) connect(c *connection, r ref) bool {
 		w.limit("calls")
 		return false
 	}
-	w.t.enterQuote(&c.identity, k)
-	if k.named {
-		w.t.nat.AgreeID(c.idPool(), k.alias)
-	}
+	w.enterTranslation(c, k)
 	k.state, k.waits = pptp.CallConnected, w.now
 	w.t.move(c, r, expecting)
 	w.answer(&c.identity, k)
 	w.callEvent(EventCallConnected, c, k)
 	return true
+}
+
+// enterTranslation lets translation know of an agreed call.
+func (w *work) enterTranslation(c *connection, k *call) {
+	w.t.enterQuote(&c.identity, k)
+	if k.named {
+		w.t.nat.AgreeID(c.idPool(), k.alias)
+	}
 }
 
 // enterKey puts the GRE sent to the end with this role into the key map. A

@@ -210,16 +210,25 @@ func (w *work) named(c *connection, from Side, id uint16) (r ref, whose Side) {
 	return r, whose
 }
 
-// answered finds the call that a reply answers: one that waits for it, or one
-// that got the same answer before.
+// answered finds the call that a reply answers: one that waits for it, one that
+// got the same answer before, or one whose answer it may replace.
 func (w *work) answered(c *connection, asker party, replier pptp.Role, id uint16) ref {
 	r := w.pendingFirst(c, asker)
 	if r != 0 {
-		if had, known := w.t.calls.at(r).id(replier); known && had != id {
+		k := w.t.calls.at(r)
+		if had, known := k.id(replier); known && had != id && !k.replaceable(c) {
 			return 0
 		}
 	}
 	return r
+}
+
+// replaceable reports whether another answer may replace the one that agreed an
+// outgoing call: as long as no GRE of it was seen. One of the LAN's end must have
+// a call ID that leaves.
+func (k *call) replaceable(c *connection) bool {
+	hasID := k.side(pptp.PAC) == WAN || !c.named || c.reserved.held
+	return k.list == expecting && k.kind == pptp.OutgoingCall && k.state == pptp.CallConnected && hasID
 }
 
 func (w *work) pendingFirst(c *connection, p party) ref {
@@ -259,8 +268,36 @@ func (w *work) transition(c *connection, r ref, next pptp.CallState, v pptp.View
 			w.t.reindex(c, r) // it may still not be let in
 		}
 		return w.connect(c, r)
+	case next == pptp.CallConnected && v.ControlType() == pptp.OutgoingCallReply:
+		id, _ := v.CallID()
+		return w.answerAnew(c, r, id)
 	default:
 		k.state = next
 	}
 	return false
+}
+
+// answerAnew gives an agreed call the ID that another answer of its PAC has, and
+// reports whether that is a new one.
+func (w *work) answerAnew(c *connection, r ref, id uint16) (opened bool) {
+	k := w.t.calls.at(r)
+	had, _ := k.id(pptp.PAC)
+	if had == id {
+		return false
+	}
+	w.t.leaveKey(&c.identity, k, pptp.PAC)
+	w.t.leaveQuote(&c.identity, k)
+	if k.named && k.side(pptp.PAC) == LAN {
+		w.t.nat.letGo(&c.identity, had, true, w.now)
+		k.named = false
+	}
+	k.setID(c, pptp.PAC, id)
+	if !w.enterKey(c, r, pptp.PAC) {
+		w.limit("calls")
+		w.endCall(c, r, "evicted")
+		return false
+	}
+	w.enterTranslation(c, k)
+	w.callEvent(EventCallConnected, c, k)
+	return true
 }

@@ -202,7 +202,9 @@ func (m *model) reply(s said) {
 		return k.outgoing == outgoing && (k.pns == asker) == outgoing && k.has(asker, s.peers)
 	})
 	switch {
-	case k == nil || k.ids[s.from] >= 0 && k.ids[s.from] != s.own:
+	case k == nil:
+		m.answerAnew(s)
+	case k.ids[s.from] >= 0 && k.ids[s.from] != s.own:
 	case !s.ok && (k.state == "requested" || k.state == "aborting" && outgoing):
 		m.end(func(gone *modelCall) bool { return gone == k })
 	case s.ok && k.state == "requested":
@@ -212,6 +214,18 @@ func (m *model) reply(s said) {
 		} else {
 			m.await(k)
 		}
+	}
+}
+
+// answerAnew takes another answer to an agreed call of which no GRE was seen.
+func (m *model) answerAnew(s said) {
+	k := m.find(s.conn, true, func(k *modelCall) bool { return k.pns == 1-s.from && k.has(k.pns, s.peers) })
+	if k == nil || !k.outgoing || s.t != pptp.OutgoingCallReply || !s.ok {
+		return
+	}
+	if k.state == "agreed" && k.seen == [2]bool{} && !k.has(s.from, s.own) {
+		k.ids[s.from] = s.own
+		m.connect(k)
 	}
 }
 

@@ -171,6 +171,27 @@ func TestScenario007_ReplyWithAnotherPACID(t *testing.T) {
 	wantUsed(t, w, "calls", 1)
 }
 
+// As long as no GRE of the call was seen, another PAC id replaces the first.
+func TestScenario007_ReplyReplacesOneWithoutGRE(t *testing.T) {
+	for name, ends := range pairings(tracktest.New(t)) {
+		t.Run(name, func(t *testing.T) {
+			w := tracktest.New(t)
+			c := w.Dial(ends[0], ends[1])
+			call := c.OutCall(7, 9)
+			want(t, c.Say(call.PAC, tracktest.OutReply(10, 7, okOut)), track.Expect, track.ReasonControl)
+			wantDrop(t, w.GRE(call.PNS, call.PAC, 9), track.ReasonNotNegotiated)
+			call.PACID, call.PACAlias = 10, 10
+			wantUp(t, call)
+			wantCounted(t, w, track.AnomalyUnmatchedMessage, 1, func() {
+				wantControl(t, c.Say(call.PAC, tracktest.OutReply(11, 7, okOut)))
+			})
+			wantUp(t, call)
+			wantCalls(t, w, 1)
+			w.CheckEmpty()
+		})
+	}
+}
+
 func TestScenario008_CallBeforeStartIsFlagged(t *testing.T) {
 	w := tracktest.New(t)
 	c := w.Connect(w.Client, w.Server)

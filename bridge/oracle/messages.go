@@ -124,6 +124,10 @@ func (m *model) outReply(c *control, from End, s said) {
 	}
 	if k.state == outConfirmed {
 		same := s.result == ok && s.id == k.pacID
+		if s.result == ok && !same && !m.has(ReplyOverrules) {
+			m.answerAnew(k, s.id)
+			return
+		}
 		if !m.has(ReplyOverrules) && !same || !m.has(RepeatExpects) && same {
 			return
 		}
@@ -133,6 +137,18 @@ func (m *model) outReply(c *control, from End, s said) {
 		return
 	}
 	k.state, k.pacID, k.pacKnown = outConfirmed, s.id, true
+	m.connect(k)
+}
+
+// answerAnew replaces the answer to a call of which no GRE was seen.
+func (m *model) answerAnew(k *call, pacID uint16) {
+	for _, f := range m.flows {
+		if f.call == k {
+			return
+		}
+	}
+	m.forget(k)
+	k.pacID = pacID
 	m.connect(k)
 }
 

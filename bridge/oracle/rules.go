@@ -80,8 +80,8 @@ var Rules = [...]Rule{
 	{ZeroRefuses, "zero-refuses", "modems grant a start with result 0, and clients take it so, but it takes it for an error", []int{3}},
 	{RequestTooSoon, "request-too-soon", "a call that is asked for in one go with the start waits for the answer to it, as clients have it, " +
 		"but it takes no request before that answer", []int{8}},
-	{ReplyOverrules, "reply-overrules", "a call is answered once: a later reply that says something else answers nothing, " +
-		"but it replaces IDs and state of the call", []int{4, 7, 94}},
+	{ReplyOverrules, "reply-overrules", "a reply with another ID replaces the first as long as no GRE of the call was seen, and answers nothing after that, " +
+		"but it replaces IDs and state of the call at any time, and lets through no GRE of the new ID", []int{4, 7, 94}},
 	{RequestWithdraws, "request-withdraws", "an Incoming-Call-Request is answered once: its repeat asks nothing new, " +
 		"but it forgets the answer", []int{14, 18}},
 	{RepeatExpects, "repeat-expects", "a repeated reply opens nothing new, but it expects the GRE of the call once more, for 5 minutes", []int{6}},

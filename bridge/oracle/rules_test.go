@@ -110,7 +110,7 @@ var examples = []example{
 		server(tracktest.StartReply(pptp.StartResultUnset))}, outCall(1, 2), []Op{up(2)})},
 	{flaw: RequestTooSoon, kernel: drops, ops: []Op{Open{}, client(tracktest.StartRequest()), client(tracktest.OutRequest(1)),
 		server(tracktest.StartReply(okStart)), server(tracktest.OutReply(2, 1, okOut)), up(2)}},
-	{flaw: ReplyOverrules, kernel: drops, ops: story(started(), outCall(1, 2), []Op{server(tracktest.OutReply(3, 1, okOut)), up(2)})},
+	{flaw: ReplyOverrules, kernel: drops, ops: story(started(), outCall(1, 2), []Op{server(tracktest.OutReply(3, 1, okOut)), up(3)})},
 	{flaw: RequestWithdraws, kernel: drops, ops: story(started(), []Op{server(tracktest.InRequest(2)),
 		client(tracktest.InReply(1, 2, okIn)), server(tracktest.InRequest(2)), server(tracktest.InConnected(1)), up(2)})},
 	{flaw: RepeatExpects, kernel: lists, line: "expect GRE wan1 > lan1 id 1, sender's id 2", ops: story(started(), outCall(1, 2),
