@@ -235,3 +235,24 @@ func TestFragmentsOfControlInAnyOrder(t *testing.T) {
 		b.checkEmpty(t)
 	}
 }
+
+// The identification of a datagram whose parts are not all there may be used
+// anew: what is held of the old one drops.
+func TestIdentificationUsedAnew(t *testing.T) {
+	b, c := named(t)
+	lan, wan := b.lan[0], b.wan[0]
+	data := tracktest.Encode(tracktest.OutRequest(7))
+	frames := c.Segment(lan, c.End(lan).Next, 0x18, data).IP(lan, c.To(lan)).Cut(lan, c.To(lan), 40, 120)
+	want(t, b.Send(lan.Side, frames[0]), track.Rewrite, track.ReasonControl)
+	want(t, b.Send(lan.Side, frames[2]), track.Hold, 0)
+	want(t, b.Send(lan.Side, frames[0]), track.Rewrite, track.ReasonControl)
+	wantReleased(t, b, 1, track.Drop, track.ReasonFragmentOrphan)
+	for _, frame := range frames[1:] {
+		want(t, b.Send(lan.Side, frame), track.Rewrite, track.ReasonControl)
+	}
+	c.End(lan).Next += uint32(len(data))
+	c.Peer(lan).Got = c.End(lan).Next
+	want(t, c.Say(wan, tracktest.EchoRequest(1)), track.Rewrite, track.ReasonControl)
+	b.Advance(time.Second)
+	b.checkEmpty(t)
+}

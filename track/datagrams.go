@@ -151,8 +151,7 @@ func (s *fragments) makePlace(owner shareKey) bool {
 // evict gives up a datagram for another.
 func (s *fragments) evict(d *datagram) {
 	s.lane.limit("fragments")
-	s.orphan(d, ReasonFragmentLimit)
-	s.forget(d)
+	s.giveUp(d, ReasonFragmentLimit)
 }
 
 // dropRefused gives up the oldest of those that are dropped anyway, if there is no
@@ -183,7 +182,13 @@ func (s *fragments) enlist(d *datagram, q *datagramList) {
 	q.push(d, byAge)
 }
 
-// forget ends the following of a datagram.
+// giveUp ends the following of a datagram, and drops what is held of it.
+func (s *fragments) giveUp(d *datagram, why Reason) {
+	s.orphan(d, why)
+	s.forget(d)
+}
+
+// forget ends the following of a datagram of which nothing is held.
 func (s *fragments) forget(d *datagram) {
 	s.shares.leave(d)
 	d.unlist(byAge)
@@ -210,12 +215,11 @@ func (s *fragments) flush() {
 
 func (s *fragments) expireList(q *datagramList, until Time) {
 	for d := q.head; d != nil && d.since <= until; d = q.head {
-		s.orphan(d, ReasonFragmentOrphan)
-		s.forget(d)
+		s.giveUp(d, ReasonFragmentOrphan)
 	}
 }
 
-// orphan drops the frames that are held for d's first fragment.
+// orphan drops the frames that are held for another part of d.
 func (s *fragments) orphan(d *datagram, why Reason) {
 	for i, f := range d.held {
 		d.held[i] = nil

@@ -64,7 +64,7 @@ func (l *Lane) firstFragment(f *Frame) {
 	key := fragmentKey(p, l.side)
 	d := l.fragments.known[key]
 	if d != nil && d.verdict != 0 {
-		l.fragments.forget(d) // the identification is used anew
+		l.fragments.giveUp(d, ReasonFragmentOrphan) // the identification is used anew
 		d = nil
 	}
 	switch {
@@ -176,8 +176,7 @@ func (l *Lane) holdOrdered(f *Frame, d *datagram) {
 	}
 	if c == nil {
 		f.decide(Drop, ReasonControlGap)
-		l.fragments.orphan(d, ReasonControlGap)
-		l.fragments.forget(d)
+		l.fragments.giveUp(d, ReasonControlGap)
 		return
 	}
 	d.held = append(d.held, c)
