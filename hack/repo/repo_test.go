@@ -196,17 +196,33 @@ func TestFileSizes(t *testing.T) {
 	}
 }
 
-func TestTopLevel(t *testing.T) {
-	agreed := "cmd bridge track nat config bench go.mod go.sum README.md hack LICENSE"
+// tracked returns the names of the files that git tracks, or nothing outside of a
+// checkout.
+func tracked(t *testing.T) (names []string) {
 	out, err := exec.Command("git", "ls-files", "--full-name", "../..").Output()
 	if err != nil {
 		t.Logf("not a git checkout: %v", err)
-		return
+		return nil
 	}
-	for name := range strings.Lines(string(out)) {
-		top, _, _ := strings.Cut(strings.TrimSpace(name), "/")
+	return strings.Fields(string(out))
+}
+
+func TestTopLevel(t *testing.T) {
+	agreed := "cmd bridge track nat config bench go.mod go.sum README.md hack LICENSE"
+	for _, name := range tracked(t) {
+		top, _, _ := strings.Cut(name, "/")
 		if !strings.HasPrefix(top, ".") && !strings.Contains(" "+agreed+" ", " "+top+" ") {
 			t.Errorf("%s is at the top level; agreed are %s and dot-files", top, agreed)
+		}
+	}
+}
+
+// TestNoFailedRuns looks for files that rapid left of failed runs. What they found
+// belongs into a test that says what it is about.
+func TestNoFailedRuns(t *testing.T) {
+	for _, name := range tracked(t) {
+		if strings.Contains("/"+name, "/testdata/rapid/") {
+			t.Errorf("%s is of a failed run", name)
 		}
 	}
 }
