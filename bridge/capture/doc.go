@@ -1,6 +1,6 @@
 // Package capture reads and writes capture files for replay: pcap and pcapng
 // in, pcapng out, and the rule that tells which side of the box a captured
-// frame came from (Sides).
+// frame came from (Sides). Checksums tells which hosts left theirs to their NIC.
 //
 // The box decides about Ethernet frames. A capture of another link type
 // (Linux cooked, raw IP) gets an Ethernet header made up in front of its

@@ -65,12 +65,17 @@ func NewSurvey(lan []string) (*Survey, error) {
 }
 
 // Read surveys one file to its end, a broken one as far as it can be read:
-// its replay will find the same fault and report it.
-func (s *Survey) Read(r *Reader) {
+// its replay will find the same fault and report it. It returns what the file
+// alone tells about checksums.
+func (s *Survey) Read(r *Reader) *Checksums {
+	checksums := newChecksums()
 	for rec, err := r.Next(); err == nil; rec, err = r.Next() {
 		s.add(&rec)
+		checksums.add(&rec)
 	}
+	checksums.conclude()
 	s.sides.named = s.sides.named || r.hasInterfaces("lan", "wan")
+	return checksums
 }
 
 // add takes in what one frame tells.

@@ -77,9 +77,15 @@ func captureOf(t testing.TB, name string, frames ...[]byte) string {
 
 func captureEvery(t testing.TB, interval time.Duration, name string, frames ...[]byte) string {
 	t.Helper()
+	return captureAs(t, layers.LinkTypeEthernet, interval, name, frames...)
+}
+
+// captureAs writes packets of another link type.
+func captureAs(t testing.TB, link layers.LinkType, interval time.Duration, name string, frames ...[]byte) string {
+	t.Helper()
 	var b bytes.Buffer
 	w := pcapgo.NewWriterNanos(&b)
-	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
+	if err := w.WriteFileHeader(65535, link); err != nil {
 		t.Fatal(err)
 	}
 	for i, f := range frames {

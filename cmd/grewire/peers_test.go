@@ -47,7 +47,27 @@ const (
 // allOther: every frame is other traffic.
 var allOther = []string{"1-7 forward other"}
 
+// Outcomes of a capture from the sending host: the sender's segments count, or
+// those with data do not.
+var (
+	sumsFollowed = []string{"1-9 forward control", "10 expect control", "11 forward control", "12-14 forward call", "15-18 forward control"}
+	sumsVerified = []string{
+		"1-3 forward control", "4 forward control-bad-checksum", "5-6 forward control-out-of-window", "7 forward control", "8 forward control-bad-checksum",
+		"9-10 forward control-out-of-window", "11 forward control", "12-14 drop not-negotiated", "15 forward control-bad-checksum",
+		"16-17 forward control-out-of-window", "18 forward control",
+	}
+	sumsCall    = []string{peersCall + "ended, 2/1"}
+	sumsWarning = []string{"warning: 3 frames with an unfinished TCP checksum, first from 10.0.0.11: "}
+)
+
 var peerCases = []peerCase{
+	{file: "captured-on-the-client", frames: sumsFollowed, calls: sumsCall, errors: sumsWarning},
+	{file: "captured-on-the-client", name: "auto", args: "-checksums auto", frames: sumsFollowed, calls: sumsCall, errors: sumsWarning},
+	{file: "captured-on-the-client", name: "verify", args: "-checksums verify", frames: sumsVerified},
+	{file: "captured-on-the-client", name: "ignore", args: "-checksums ignore", frames: sumsFollowed, calls: sumsCall},
+	{file: "captured-on-the-client-zero", frames: sumsFollowed, calls: sumsCall, errors: sumsWarning},
+	{file: "captured-on-the-client-zero", name: "verify", args: "-checksums verify", frames: sumsVerified},
+	{file: "captured-on-the-client-zero", name: "ignore", args: "-checksums ignore", frames: sumsFollowed, calls: sumsCall},
 	{
 		file:   "cdn-swapped",
 		frames: []string{"1-9 forward control", "10 expect control", "11 forward control", "12 forward call", "13-14 forward control", "15 forward call", "16-17 forward control", "18 drop not-negotiated"},

@@ -55,6 +55,7 @@ type player struct {
 	sides   *capture.Sides
 	printer replayPrinter
 	out     *output // nil: the frames go nowhere
+	sums    replaySums
 
 	now    track.Time // the capture's, but never backwards
 	ticked track.Time
@@ -129,6 +130,7 @@ func (p *player) file(ctx context.Context, in *input) error {
 		return err
 	}
 	defer r.Close()
+	p.sums.file = in.checksums
 	for {
 		rec, err := r.Next()
 		switch {
@@ -150,7 +152,7 @@ func (p *player) play(rec *capture.Record) {
 	side := p.sides.Of(rec)
 	p.advance(track.Time(rec.Time.UnixNano()))
 	p.count++
-	p.frames[0] = track.Frame{Data: rec.Data, Truncated: rec.Truncated, Number: p.count}
+	p.frames[0] = track.Frame{Data: rec.Data, Offload: p.sums.left(rec), Truncated: rec.Truncated, Number: p.count}
 	kept := *rec
 	kept.Data = nil // it is valid until the next frame is read
 	p.waiting = append(p.waiting, played{kept, outcome{

@@ -20,6 +20,12 @@ captures are played one behind the other as if they were one: the same calls,
 and frames numbered on. Time is that of the capture, and what comes out is the
 same every time.
 
+A capture taken on a sending host has TCP checksums that its NIC has yet to
+finish. With -checksums auto, such a host's segments are followed, and a warning
+says so: most of its segments hold the pseudo-header's sum or zero for a
+checksum, or it is the only host whose checksums are mostly wrong. verify takes
+no segment with a wrong checksum, as the running box; ignore takes every one.
+
 ` + capture.SideRule + `
 `
 
@@ -30,10 +36,11 @@ type replayFlags struct {
 	out    string
 	json   bool
 	seed   uint64
+	sums   sumsMode
 }
 
 func (p *program) replay(ctx context.Context, args []string) int {
-	var o replayFlags
+	o := replayFlags{sums: sumsAuto}
 	f := p.flags("replay", "[flags] CAPTURE...", replayAbout)
 	f.StringVar(&o.config, "config", "", "take policy, limits and timeouts from `FILE` (it need not name NICs)")
 	f.Func("lan", "frames from `PREFIX|MAC` come from the LAN (repeatable)", func(s string) error {
@@ -43,6 +50,7 @@ func (p *program) replay(ctx context.Context, args []string) int {
 	})
 	f.StringVar(&o.out, "o", "", "write what the box would have sent to `OUT.pcapng`, on interfaces lan and wan")
 	f.Uint64Var(&o.seed, "seed", defaultSeed, "what is chosen at random, such as call IDs under [nat], follows from `N`")
+	f.Func("checksums", "wrong TCP checksums of control connections: `auto|verify|ignore`, see above (default auto)", o.sums.set)
 	f.BoolVar(&o.json, "json", false, "print a JSON object for every frame, and one with the summary")
 	captures, code, ok := f.parse(args, 1, maxCaptures)
 	if !ok {
@@ -97,6 +105,7 @@ func (p *program) play(ctx context.Context, o *replayFlags, options track.Option
 		printer = newJSONPrinter(stdout)
 	}
 	player := newPlayer(options, sides, printer)
+	player.sums.mode = o.sums
 	if o.out != "" {
 		out, err := createOutput(o.out, inputs)
 		if err != nil {
@@ -117,6 +126,9 @@ func (p *program) play(ctx context.Context, o *replayFlags, options track.Option
 func (p *program) warn(played *player) {
 	if cut := played.sum.Reasons[track.ReasonTruncated.String()]; cut > 0 {
 		p.warning("%d of %s were cut by the capture's snap length and are dropped as truncated; capture with -s 0", cut, plural(played.count, "frame"))
+	}
+	if sums := &played.sums; sums.believed > 0 {
+		p.warning("%s with an unfinished TCP checksum, first from %s: captured on the sending host, whose NIC finishes them; they are followed all the same (-checksums verify takes them for damaged)", plural(sums.believed, "frame"), sums.from)
 	}
 	for _, side := range []track.Side{track.LAN, track.WAN} {
 		if n := played.untranslated[side]; n > played.control[side] {

@@ -18,7 +18,7 @@ const lastWords = time.Second
 var errInterrupted = errors.New("interrupted: the capture ends here")
 
 // input is a capture to be played, twice: once to find out who is on which
-// side, and once for good.
+// side and who left its checksums to its NIC, and once for good.
 type input struct {
 	name string // as the user wrote it
 	info os.FileInfo
@@ -29,6 +29,8 @@ type input struct {
 	// what ended it before its own end, if anything did.
 	interrupted bool
 	fault       error
+	// checksums is what the survey found out about them.
+	checksums *capture.Checksums
 }
 
 // openInputs makes sure of every capture before anything is played. The error
@@ -124,7 +126,7 @@ func surveyInputs(inputs []input, lan []string) (readable []input, sides *captur
 			unreadable = errors.Join(unreadable, err)
 			continue
 		}
-		survey.Read(r)
+		in.checksums = survey.Read(r)
 		r.Close()
 		readable = append(readable, in)
 	}

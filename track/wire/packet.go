@@ -166,6 +166,18 @@ const (
 	offloadDataValid     = 2
 )
 
+// tcpChecksumOffset is where a TCP header has its checksum.
+const tcpChecksumOffset = 16
+
+// PartialChecksum is the Offload of a TCP segment whose sender left the checksum
+// to its NIC, with the sum of the pseudo-header in its place.
+func PartialChecksum(p *Packet) Offload {
+	return Offload{Flags: offloadNeedsChecksum, CsumStart: uint16(p.L4), CsumOffset: tcpChecksumOffset}
+}
+
+// CheckedChecksum is the Offload of a frame whose checksum is not to be judged.
+func CheckedChecksum() Offload { return Offload{Flags: offloadDataValid} }
+
 // Unfinished reports whether the frame's checksum says nothing yet, because
 // whoever sends the frame on finishes it, or nothing more, because the NIC
 // has checked it.

@@ -39,10 +39,30 @@ func WindowScale(frame []byte, p *Packet) (shift uint8, ok bool) {
 // Fragment.
 func TCPChecksumOK(frame []byte, p *Packet) bool {
 	segment := frame[p.L4:p.End]
-	sum := uint64(ProtocolTCP) + uint64(len(segment))
+	return foldSum(p.pseudoHeader()+uint64(len(segment))+sumWords(segment)) == 0xffff
+}
+
+// pseudoHeader sums the pseudo-header of TCP without the segment's length.
+func (p *Packet) pseudoHeader() uint64 {
 	// The prefix of an IPv4-mapped Addr adds 0xffff: nothing, in one's complement.
-	sum += p.Src.sum() + p.Dst.sum()
-	return foldSum(sum+sumWords(segment)) == 0xffff
+	return ProtocolTCP + p.Src.sum() + p.Dst.sum()
+}
+
+// TCPChecksumPartial reports whether the checksum field of a whole TCP segment
+// holds the sum of the pseudo-header, from which the sender's NIC computes the
+// checksum. For segmentation by the NIC, the sum is without the length. p is as
+// for TCPChecksumOK.
+func TCPChecksumPartial(frame []byte, p *Packet) bool {
+	sum, field := p.pseudoHeader(), tcpChecksum(frame, p)
+	return field == foldSum(sum+uint64(p.End-p.L4)) || field == foldSum(sum)
+}
+
+// TCPChecksumZero reports whether the checksum field of a whole TCP segment is
+// zero: some drivers have their NIC compute the checksum from that.
+func TCPChecksumZero(frame []byte, p *Packet) bool { return tcpChecksum(frame, p) == 0 }
+
+func tcpChecksum(frame []byte, p *Packet) uint64 {
+	return uint64(binary.BigEndian.Uint16(frame[p.L4+tcpChecksumOffset:]))
 }
 
 // foldSum adds the carries of a sum in one's complement.
