@@ -27,8 +27,8 @@ const (
 )
 
 // askedFor is for how many IDs of calls that are not agreed GRE can be held: for
-// a quarter of all calls. For more of them none is.
-func askedFor(l *Limits) int { return max(l.Calls/4, 64) }
+// a sixteenth of all calls. For more of them none is.
+func askedFor(l *Limits) int { return max(l.Calls/16, 64) }
 
 // earlyBytes is a Lane's share of what may be held.
 func (o *Options) earlyBytes() int64 {

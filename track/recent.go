@@ -15,8 +15,11 @@ type recent[V any] struct {
 	at    int
 }
 
+// maxRecent is how many entries a recent table has at most.
+const maxRecent = 2048
+
 func newRecent[V any](o *Options) *recent[V] {
-	n := shareOf(o.Limits.Connections)
+	n := min(shareOf(o.Limits.Connections), maxRecent)
 	return &recent[V]{table: flow.NewTable[V](n+1, o.Seed), ring: make([]flow.Key, n)}
 }
 

@@ -193,7 +193,7 @@ func TestHandshakeTakesOver(t *testing.T) {
 		w.Advance(answerTime)
 		request := c.Say(w.Client, tracktest.OutRequest(7))
 		wantControl(t, request)
-		wantDown(t, old)
+		wantDrop(t, w.GRE(w.Client, w.Server, 9), track.ReasonNotNegotiated) // the old call's
 		want(t, c.Say(w.Server, tracktest.OutReply(9, 7, pptp.OutCallResultConnected)), track.Expect, track.ReasonControl)
 	})
 	t.Run("refused session", func(t *testing.T) {

@@ -24,15 +24,15 @@ const (
 // vain counts the messages of an end in an interval that were looked up and
 // changed nothing.
 type vain struct {
-	since Time
-	n     uint32
+	interval uint16 // the low bits of its number
+	n        uint16
 }
 
 // beyondBudget counts a message and reports whether it is not to be looked up.
 func (w *work) beyondBudget(c *connection, from Side) bool {
 	v := &c.vain[from]
-	if w.now-v.since >= vainInterval {
-		*v = vain{since: w.now}
+	if interval := uint16(w.now / vainInterval); v.interval != interval {
+		*v = vain{interval: interval}
 	}
 	if v.n >= vainBudget {
 		return true
