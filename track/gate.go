@@ -315,10 +315,7 @@ func (l *Lane) learn(c *connection, f *Frame) {
 	if !c.named || l.side != LAN {
 		return
 	}
-	h := &l.t.nat.hosts[c.self-1]
-	if mac := wire.SourceMAC(f.Data); h.mac.Load() != mac {
-		h.mac.Store(mac)
-	}
+	l.t.nat.hosts[c.self-1].learnMAC(wire.SourceMAC(f.Data))
 }
 
 // readdress says which address and port of a control frame change.

@@ -27,6 +27,7 @@ type Lane struct {
 	octets   []Octets // that change, of all frames of the batch
 	byCallID bool     // GRE goes to the owner of its call ID
 	early    earlyGRE // GRE of calls that are not agreed yet
+	arpAgain Time     // before that ARP says nothing, see learnARP
 	late     bool     // what is decided about was held: it is not held again
 
 	ordered       *datagram    // of the last fragment, if parts of it may wait for that

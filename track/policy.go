@@ -17,6 +17,7 @@ func (l *Lane) other(f *Frame) {
 		l.translateQuote(f)
 	case !l.stray(f):
 		l.byPolicy(f)
+		l.learnARP(f)
 	}
 }
 

@@ -14,6 +14,7 @@ func (l *Lane) translateGRE(f *Frame, e *keyEntry) {
 		if change.Addr = h.alias.Load(); change.Addr != p.Src.V4() {
 			change.What = ChangeAddr | ChangeMAC
 		}
+		h.learnMAC(wire.SourceMAC(f.Data))
 	} else {
 		if change.Addr = h.addr.Load(); change.Addr != p.Dst.V4() {
 			change.What = ChangeAddr

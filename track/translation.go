@@ -123,6 +123,7 @@ type aliases struct {
 	names    *flow.Table[callName] // CallNameKey
 	quotes   *flow.Table[quoted]   // QuoteKey
 	hosts    []lanHost             // by connection
+	zones    []atomic.Uint64       // of hosts, beside what GRE reads
 	heads    headRings
 }
 
@@ -143,6 +144,7 @@ func newAliases(o *Options) *aliases {
 		controls:    flow.NewTable[endpoint](o.Limits.Connections, o.Seed),
 		names:       flow.NewTable[callName](o.Limits.Calls+o.Limits.Connections, o.Seed),
 		hosts:       make([]lanHost, o.Limits.Connections),
+		zones:       make([]atomic.Uint64, o.Limits.Connections),
 		heads:       newHeadRings(&o.Limits),
 	}
 	n.quotes = flow.NewTable[quoted](o.Limits.Calls, o.Seed)
@@ -268,6 +270,7 @@ func (n *aliases) name(c *connection, mac uint64) {
 		c.greAddr = wire.Addr{}
 	}
 	h := &n.hosts[c.self-1]
+	n.zones[c.self-1].Store(uint64(c.key.Zone))
 	h.addr.Store(c.key.Src.V4())
 	h.alias.Store(c.alias.addr.V4())
 	h.mac.Store(mac)
