@@ -18,23 +18,24 @@ import (
 type attack struct {
 	name    string
 	tables  string // of the configuration
+	figure  bool   // only made when -attacks says how long: another one proves the same
 	prepare func(l *attackLab) (strike func() error)
 }
 
 const masquerading = "[nat]\nmode = \"masquerade\"\naddress = \"" + masqueraded + "\"\n"
 
 var attacks = []attack{
-	{"64 stops end 64,000 calls", "", func(l *attackLab) func() error { return endCalls(l, wire.ACK|wire.PSH, tracktest.StopRequest()) }},
-	{"64 resets end 64,000 calls", "", func(l *attackLab) func() error { return endCalls(l, wire.RST|wire.ACK) }},
-	{"the same, masqueraded", masquerading, func(l *attackLab) func() error { return endCalls(l, wire.RST|wire.ACK) }},
-	{"messages, 50 Mbit/s", "", func(l *attackLab) func() error { return smallMessages(l, 4_200, 0) }},
-	{"messages, 210 Mbit/s", "", func(l *attackLab) func() error { return smallMessages(l, 17_500, 0) }},
-	{"messages, 1 Gbit/s", "", func(l *attackLab) func() error { return smallMessages(l, 81_000, 0) }},
-	{"split messages, 50 Mbit/s", "", func(l *attackLab) func() error { return smallMessages(l, 4_200, 8) }},
-	{"split messages, 210 Mbit/s", "", func(l *attackLab) func() error { return smallMessages(l, 17_500, 8) }},
-	{"split messages, 1 Gbit/s", "", func(l *attackLab) func() error { return smallMessages(l, 81_000, 8) }},
-	{"one octet again, 30 Mbit/s", masquerading, octetAgain},
-	{"tiny first fragments", "", tinyFragments},
+	{"64 stops end 64,000 calls", "", true, func(l *attackLab) func() error { return endCalls(l, wire.ACK|wire.PSH, tracktest.StopRequest()) }},
+	{"64 resets end 64,000 calls", "", false, func(l *attackLab) func() error { return endCalls(l, wire.RST|wire.ACK) }},
+	{"the same, masqueraded", masquerading, false, func(l *attackLab) func() error { return endCalls(l, wire.RST|wire.ACK) }},
+	{"messages, 50 Mbit/s", "", true, func(l *attackLab) func() error { return smallMessages(l, 4_200, 0) }},
+	{"messages, 210 Mbit/s", "", false, func(l *attackLab) func() error { return smallMessages(l, 17_500, 0) }},
+	{"messages, 1 Gbit/s", "", true, func(l *attackLab) func() error { return smallMessages(l, 81_000, 0) }},
+	{"split messages, 50 Mbit/s", "", true, func(l *attackLab) func() error { return smallMessages(l, 4_200, 8) }},
+	{"split messages, 210 Mbit/s", "", false, func(l *attackLab) func() error { return smallMessages(l, 17_500, 8) }},
+	{"split messages, 1 Gbit/s", "", true, func(l *attackLab) func() error { return smallMessages(l, 81_000, 8) }},
+	{"one octet again, 30 Mbit/s", masquerading, false, octetAgain},
+	{"tiny first fragments", "", false, tinyFragments},
 }
 
 // endCalls has 64 connections end all their calls at once.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -24,9 +25,12 @@ import (
 //
 //	go test ./cmd/grewire -run TestLabAttacks -v -args -attacks 3s [-attacked PROGRAM]
 var (
-	attacksFor = flag.Duration("attacks", 600*time.Millisecond, "how long each attack of TestLabAttacks lasts")
+	attacksFor = flag.Duration("attacks", 0, "how long each attack of TestLabAttacks lasts; 0: a few short ones")
 	attacked   = flag.String("attacked", "", "the program that TestLabAttacks runs as the box; empty: this one")
 )
+
+// attackTime is how long an attack lasts.
+func attackTime() time.Duration { return cmp.Or(*attacksFor, 400*time.Millisecond) }
 
 // probeRate is how many frames a second the innocent call has.
 const probeRate = 10_000
@@ -46,6 +50,9 @@ func TestLabAttacks(t *testing.T) {
 		t.Skip("loads sockets")
 	}
 	for _, a := range attacks {
+		if a.figure && *attacksFor == 0 {
+			continue
+		}
 		t.Run(a.name, func(t *testing.T) {
 			l := startAttack(t, a.tables)
 			strike := a.prepare(l)
@@ -80,7 +87,7 @@ func startAttack(t *testing.T, tables string) *attackLab {
 	}
 	b.configure(tables)
 	b.start()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+*attacksFor)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+attackTime())
 	t.Cleanup(cancel)
 	l := &attackLab{floodLab: &floodLab{labBox: b, ctx: ctx, client: status.Client{Socket: b.socket}}}
 	seed := rand.Uint64()
@@ -125,7 +132,7 @@ func (l *attackLab) agreeInnocent() {
 func (l *attackLab) measure(strike func() error) *delays {
 	l.t.Helper()
 	cpus := allowedCPUs(l.t)
-	lasting := *attacksFor + 400*time.Millisecond
+	lasting := attackTime() + 400*time.Millisecond
 	ctx, cancel := context.WithTimeout(l.ctx, lasting)
 	defer cancel()
 	var group errgroup.Group
@@ -190,7 +197,7 @@ func (a *attacker) paced(rate int, frame func() []byte) error {
 	began, sent := time.Now(), 0
 	for {
 		since := time.Since(began)
-		if since >= *attacksFor {
+		if since >= attackTime() {
 			break
 		}
 		for due := int(float64(rate) * since.Seconds()); sent < due; sent++ {
