@@ -227,3 +227,13 @@ func TestReplayChecksumsFlag(t *testing.T) {
 		}
 	}
 }
+
+// TestReplayChecksumsFew: a single segment with data whose checksum is wrong in no
+// known way tells nothing of its host.
+func TestReplayChecksumsFew(t *testing.T) {
+	talk := newSumsTalk(t, "192.0.2.10", "198.51.100.1").damage(track.LAN, 1, oddSum)
+	frames := talk.frames[:4] // the handshake, the Start-Control-Connection-Request
+	if got, want := sumsReplay(t, captureOf(t, "sums.pcap", frames...)), (sumsOutcome{bad: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
