@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,6 +165,20 @@ func TestPeers(t *testing.T) {
 				t.Errorf("calls (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestEveryPeersCaptureHasACase looks for captures that nothing is said of.
+func TestEveryPeersCaptureHasACase(t *testing.T) {
+	files, err := filepath.Glob("testdata/peers/*.pcap")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), ".pcap")
+		if !slices.ContainsFunc(peerCases, func(c peerCase) bool { return c.file == name }) {
+			t.Errorf("no case plays %s", path)
+		}
 	}
 }
 
