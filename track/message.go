@@ -298,6 +298,7 @@ func (w *work) answerAnew(c *connection, r ref, id uint16) (opened bool) {
 		return false
 	}
 	w.enterTranslation(c, k)
+	w.answer(&c.identity, k)
 	w.callEvent(EventCallConnected, c, k)
 	return true
 }

@@ -142,6 +142,23 @@ func TestScenario019_GREOvertakesInConnected(t *testing.T) {
 	}
 }
 
+// A second reply with another ID takes what waited for a call that had this ID.
+func TestScenario019_GREOvertakesASecondReply(t *testing.T) {
+	for name, ends := range pairings(tracktest.New(t)) {
+		t.Run(name, func(t *testing.T) {
+			w := tracktest.New(t)
+			pns, pac := ends[0], ends[1]
+			call := w.Dial(pns, pac).OutCall(7, 9)
+			call.Conn.Say(pac, tracktest.InRequest(10))
+			wantHeld(t, w.GRE(pns, pac, 10))
+			want(t, call.Conn.Say(pac, tracktest.OutReply(10, 7, okOut)), track.Expect, track.ReasonControl)
+			w.Step()
+			wantReleased(t, w, 1, track.Forward, track.ReasonCall)
+			w.CheckEmpty()
+		})
+	}
+}
+
 // What is not granted, or not in time, drops.
 func TestScenario019_EarlyGREOfNoCall(t *testing.T) {
 	for name, end := range map[string]func(w *tracktest.World, c *tracktest.Conn){
