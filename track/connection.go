@@ -66,6 +66,7 @@ type connection struct {
 	doubtful  bool             // it missed messages
 	joined    [flow.Sides]bool // heard of since it was restored
 	rejoining [flow.Sides]candidate
+	trial     trial // of the candidates, if they shook hands
 
 	reserved reservation
 	heads    [flow.Sides]headList // by the side that sends

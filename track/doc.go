@@ -47,8 +47,9 @@
 // knows. Anybody can say so who sends from both sides with the ends' addresses.
 // Therefore the ends that are known are believed as long as they answer: new ones
 // have to be next to them, to start a session, or to go undisputed for a time
-// (rejoin.go). A handshake on an open connection is no exception: the calls end
-// with the new session, not with the handshake.
+// (rejoin.go). A handshake on an open connection is no exception: what its ends say
+// is kept, and read in the order in which it comes as far as it tells whether they
+// have a session. With that, and not with the handshake, the old calls end (trial.go).
 //
 // # Calls agreed before
 //

@@ -19,7 +19,7 @@ import (
 //   - At once, if both are a window away from what is known at most, and one of
 //     them has octets. To guess that is as hard as to guess what is in the window.
 //   - At once, if they show a control connection that starts: a request of one
-//     end and the reply of the other.
+//     end and the reply of the other. If they shook hands before, see trial.go.
 //   - Otherwise if both have octets, and the ends that are known are silent: for
 //     answerTime since the candidates agreed, and for echoSilence since they were
 //     heard of, unless that was before a restart, or the candidates shook hands.
@@ -37,6 +37,7 @@ type candidate struct {
 	spoke  bool             // it has sent octets
 	shook  bool             // it is of a handshake that both ends took part in
 	agreed Time             // since when segments of the other end agree with it
+	first  uint32           // position of the first octet behind SYN, if it shook hands
 }
 
 // answerTime is how long it takes the ends of a connection at most to answer a
@@ -59,8 +60,9 @@ func (l *Lane) rejoin(c *connection, f *Frame) bool {
 		return false
 	case c.stale() && inWindow(me, peer, p):
 		return true
-	case !agrees(me, &other.end, p):
-	case mine.shook && !l.ofHandshake(c, p):
+	case l.ofHandshake(c, p):
+		return l.handshaken(c, f)
+	case mine.shook || !agrees(me, &other.end, p):
 	case c.behind(l.side, p): // an old one, that comes late
 		f.decide(Forward, ReasonControlOutOfWindow)
 		return false
@@ -132,10 +134,8 @@ func startsWith(octets pptp.View, t pptp.ControlType) bool {
 // believe makes c what a segment and the other end's candidate show it to be. It
 // reports whether the segment is to be taken like any other.
 func (l *Lane) believe(c *connection, f *Frame) bool {
-	p, other := &f.Packet, &c.rejoining[l.side.Other()]
+	p := &f.Packet
 	switch starts := l.startsAnew(c, f); {
-	case other.shook:
-		l.takeHandshaken(c, f)
 	case c.phase == open && !starts && near(p.Seq, c.ends[l.side].end) && near(p.Ack, c.ends[l.side.Other()].end):
 		l.catchUp(c, f)
 	case c.named: // of a connection that nobody has seen the start of
@@ -180,7 +180,7 @@ func (l *Lane) propose(c *connection, f *Frame) {
 	}
 	if !mine.goesOn(&other.end, p) {
 		mine.octets.Close(l.t.buffers)
-		*mine = candidate{end: c.ends[l.side].unseen()}
+		*mine, other.shook = candidate{end: c.ends[l.side].unseen()}, false
 	}
 	mine.take(p)
 	mine.octets.Keep(l.t.buffers, p.Seq, f.Data[p.Payload:p.End], l.t.buffers.Limit()/2)
@@ -328,45 +328,6 @@ func (l *Lane) takeAnother(c *connection, f *Frame) {
 	c.phase, c.midway = pickedUp, true
 	l.confirm(c, "picked-up")
 	l.moveTo(c, f, &pair)
-}
-
-// shake makes the handshake that this segment answers a candidate. Until the new
-// connection has a session, or the ends that are known stay silent, nothing else
-// comes of it: those that are not there cannot disprove it.
-func (l *Lane) shake(c *connection, f *Frame) {
-	l.closeCandidates(c)
-	mine, other := &c.rejoining[l.side], &c.rejoining[c.synSide]
-	other.end, other.shook = c.syn, true
-	mine.end.begin(f.Data, &f.Packet)
-	advance(&mine.end, &other.end, &f.Packet)
-	mine.shook = true
-	agreeScale(&mine.end, &other.end)
-	for side := range c.rejoining {
-		n := &c.rejoining[side]
-		n.agreed = l.now
-		n.octets.Start(l.t.buffers, n.end.end)
-	}
-}
-
-// takeHandshaken makes c the new connection that its candidates' handshake began.
-func (l *Lane) takeHandshaken(c *connection, f *Frame) {
-	pair, opener := c.rejoining, c.synSide
-	c.rejoining = [flow.Sides]candidate{}
-	l.restart(c, opener)
-	for side := range pair {
-		c.ends[side], c.first[side] = pair[side].end, pair[side].octets.Begin()
-		c.streams[side].Close(l.t.buffers)
-	}
-	l.confirm(c, "")
-	l.readKept(c, f, opener, &pair[opener])
-	l.readKept(c, f, opener.Other(), &pair[opener.Other()])
-}
-
-// ofHandshake reports whether a segment is of the connection that has shaken hands
-// and is not yet known for more.
-func (l *Lane) ofHandshake(c *connection, p *wire.Packet) bool {
-	mine, other := &c.rejoining[l.side], &c.rejoining[l.side.Other()]
-	return mine.shook && inWindow(&mine.end, &other.end, p)
 }
 
 // disproved forgets what would make c another connection: a segment of the ends

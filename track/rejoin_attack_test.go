@@ -164,8 +164,8 @@ func TestMissedMuch(t *testing.T) {
 }
 
 // TestHandshakeTakesOver: a new connection of the same ports takes the place of
-// the old one with its session, or, if that is not read, once the old ends have
-// stayed silent.
+// the old one with its session, or, if it has none, once the old ends have stayed
+// silent.
 func TestHandshakeTakesOver(t *testing.T) {
 	open := func(t *testing.T) (*tracktest.World, *tracktest.Conn, *tracktest.Call) {
 		w := tracktest.New(t)
@@ -189,12 +189,43 @@ func TestHandshakeTakesOver(t *testing.T) {
 		w, c, old := open(t)
 		c.SayCut(w.Client, []int{50}, tracktest.StartRequest())
 		c.SayCut(w.Server, []int{50}, tracktest.StartReply(okStart))
+		wantDown(t, old)
+		wantUp(t, c.OutCall(7, 9))
+	})
+	t.Run("session at the second attempt", func(t *testing.T) {
+		w, c, old := open(t)
+		c.Say(w.Server, tracktest.StartReply(okStart)) // to nothing
+		c.Say(w.Client, tracktest.StartRequest(), tracktest.OutRequest(5))
+		c.Say(w.Server, tracktest.EchoRequest(1), tracktest.StartReply(pptp.StartResultNotAuthorized))
+		wantUp(t, old)
+		c.Say(w.Client, tracktest.StartRequest())
+		c.Say(w.Server, tracktest.EchoRequest(2), tracktest.StartReply(okStart))
+		wantDown(t, old)
+		wantUp(t, c.OutCall(7, 9))
+	})
+	t.Run("call asked for with the start", func(t *testing.T) {
+		w, c, old := open(t)
+		c.Say(w.Client, tracktest.StartRequest(), tracktest.OutRequest(17), tracktest.OutRequest(18))
+		want(t, c.Say(w.Server, tracktest.StartReply(okStart), tracktest.OutReply(19, 17, okOut)), track.Expect, track.ReasonControl)
+		wantDown(t, old)
+		want(t, c.Say(w.Server, tracktest.OutReply(20, 18, okOut)), track.Expect, track.ReasonControl)
+	})
+	t.Run("stopped before it starts", func(t *testing.T) {
+		w, c, old := open(t)
+		c.Say(w.Client, tracktest.StartRequest(), tracktest.OutRequest(7), tracktest.StopRequest())
+		c.Say(w.Server, tracktest.StartReply(okStart), tracktest.OutReply(9, 7, okOut))
+		wantUp(t, old)
+	})
+	t.Run("no session", func(t *testing.T) {
+		w, c, old := open(t)
+		c.Say(w.Client, tracktest.EchoRequest(1))
+		c.Say(w.Server, tracktest.EchoReply(1))
 		wantUp(t, old)
 		w.Advance(answerTime)
-		request := c.Say(w.Client, tracktest.OutRequest(7))
-		wantControl(t, request)
-		wantDrop(t, w.GRE(w.Client, w.Server, 9), track.ReasonNotNegotiated) // the old call's
-		want(t, c.Say(w.Server, tracktest.OutReply(9, 7, pptp.OutCallResultConnected)), track.Expect, track.ReasonControl)
+		wantControl(t, c.Say(w.Client, tracktest.EchoRequest(2)))
+		wantDown(t, old)
+		c.Start(w.Client)
+		wantUp(t, c.OutCall(7, 9))
 	})
 	t.Run("refused session", func(t *testing.T) {
 		w, c, old := open(t)

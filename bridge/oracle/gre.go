@@ -58,6 +58,9 @@ func (m *model) connect(k *call) {
 
 // await has GRE to the ends of a call whose IDs are known wait for it.
 func (m *model) await(k *call) {
+	if k.control.before != nil {
+		return
+	}
 	out := k.outward()
 	for _, w := range [...]struct {
 		tuple

@@ -42,11 +42,25 @@ func (m *model) start(c *control, from End, s said) {
 	case request || c.session < sessionRequested || from == c.requester:
 	case s.result == ok || s.result == 0 && !m.has(ZeroRefuses):
 		c.session = sessionConfirmed
+		m.replace(c)
 	case m.has(ErrorSticks):
 		c.session = sessionError
 	case c.session == sessionRequested:
 		c.session = sessionNone
 		m.endAll(c) // those that waited
+	}
+}
+
+// replace ends the calls of the connection before c, which has a session now, and
+// has the requests count that waited for it.
+func (m *model) replace(c *control) {
+	if c.before == nil {
+		return
+	}
+	m.endAll(c.before)
+	c.before = nil
+	for _, k := range c.calls {
+		m.await(k)
 	}
 }
 
@@ -99,6 +113,7 @@ func (m *model) outRequest(c *control, from End, s said) {
 	k.incoming, k.pns, k.agreed = false, from, false
 	k.state = outRequested
 	k.pnsID, k.pnsKnown, k.pacKnown = s.id, true, false
+	k.claim()
 	m.await(k)
 }
 
@@ -106,11 +121,13 @@ func (m *model) inRequest(c *control, from End, s said) {
 	same := func(k *call) bool { return k.incoming && k.isPAC(from, s.id) }
 	k := m.forRequest(c, same)
 	if k.state == inReplied && same(k) && !m.has(RequestWithdraws) {
+		k.claim()
 		return // a repeat
 	}
 	k.incoming, k.pns, k.agreed = true, from.Other(), false
 	k.state = inRequested
 	k.pacID, k.pacKnown, k.pnsKnown = s.id, true, false
+	k.claim()
 	m.await(k)
 }
 
@@ -165,6 +182,7 @@ func (m *model) inReply(c *control, from End, s said) {
 		return
 	}
 	k.state, k.pnsID, k.pnsKnown = inReplied, s.id, true
+	k.claim()
 	m.await(k)
 }
 
@@ -212,10 +230,27 @@ func (m *model) named(c *control, from End, s said) *call {
 }
 
 // isPNS reports whether the call's PNS is this end, with this ID.
-func (k *call) isPNS(e End, id uint16) bool { return k.pns == e && k.pnsKnown && k.pnsID == id }
+func (k *call) isPNS(e End, id uint16) bool {
+	return k.pns == e && k.pnsKnown && k.pnsID == id && (k.agreed || !k.pnsPast)
+}
 
 // isPAC reports whether the call's PAC is this end, with this ID.
-func (k *call) isPAC(e End, id uint16) bool { return k.pns == e.Other() && k.pacKnown && k.pacID == id }
+func (k *call) isPAC(e End, id uint16) bool {
+	return k.pns == e.Other() && k.pacKnown && k.pacID == id && (k.agreed || !k.pacPast)
+}
+
+// claim has the IDs of a call that waits mean this one: who assigns an ID to a
+// second call that waits has given up the first.
+func (k *call) claim() {
+	k.pnsPast, k.pacPast = false, false
+	for _, o := range k.control.calls {
+		if o == k || o.agreed || o.incoming != k.incoming || o.pns != k.pns {
+			continue
+		}
+		o.pnsPast = o.pnsPast || o.pnsKnown && k.pnsKnown && o.pnsID == k.pnsID
+		o.pacPast = o.pacPast || o.pacKnown && k.pacKnown && o.pacID == k.pacID
+	}
+}
 
 // current is the call that the helper has in mind: the last.
 func (c *control) current() *call {

@@ -35,8 +35,9 @@ type control struct {
 	exists    bool // opened at least once
 	closed    bool // nothing it says counts any more
 	session   session
-	requester End     // who sent the Start-Control-Connection-Request
-	calls     []*call // the newest last
+	requester End      // who sent the Start-Control-Connection-Request
+	calls     []*call  // the newest last
+	before    *control // the connection whose calls go on until this one has a session
 	ends      [2]direction
 
 	fins      int
@@ -65,6 +66,7 @@ type call struct {
 	state              callState
 	pnsID, pacID       uint16
 	pnsKnown, pacKnown bool
+	pnsPast, pacPast   bool // another call that waits has got this ID
 	agreed             bool
 	gone               bool
 	number             int // the order in which calls are asked for
@@ -172,7 +174,7 @@ func (m *model) open(conn int) {
 	switch {
 	case !c.exists:
 	case !m.has(ReconnectKept):
-		m.endAll(c)
+		next.before = m.goesOn(c)
 	case c.fins == 2 || c.resetFar || c.wasReset && (c.fins > 0 || c.resetLast):
 		m.destroy(c) // nf_conntrack_tcp_packet: SYN on a closed connection kills it
 	default:
@@ -182,6 +184,16 @@ func (m *model) open(conn int) {
 		}
 	}
 	m.conns[conn] = next
+}
+
+// goesOn returns the connection whose calls go on when its ends shake hands again:
+// c unless it is over, or the one before if c never had a session.
+func (m *model) goesOn(c *control) *control {
+	if c.before == nil && !c.closed && !c.wasReset && c.fins == 0 {
+		return c
+	}
+	m.endAll(c)
+	return c.before
 }
 
 func (m *model) finish(c *control) {
