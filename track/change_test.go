@@ -233,6 +233,20 @@ func TestChangeTimeouts(t *testing.T) {
 	wantUsed(t, w, "connections", 0)
 }
 
+// TestLoweredForOthers: who shares a tracker with somebody who lowers a limit below
+// what is in use finds nothing wrong with that.
+func TestLoweredForOthers(t *testing.T) {
+	w := tracktest.New(t)
+	for range 20 {
+		w.Dial(w.Client, w.Server)
+	}
+	other := w.Join()
+	w.Change(func(o *track.Options) { o.Limits.Connections = 16 })
+	other.Step()
+	w.Step()
+	wantUsed(t, w, "connections", 20)
+}
+
 // TestChangeWhileProcessing changes the options all the time while several
 // goroutines play calls: no frame of a call is ever dropped by that, and when a
 // pair is denied nothing of it is left, whatever the Lanes were just doing.

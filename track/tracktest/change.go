@@ -23,7 +23,9 @@ func (w *World) TryChange(change func(*track.Options)) error {
 	w.Options = o
 	w.events = append(w.events, events...)
 	for name, use := range w.Tracker.Usage() {
-		w.excess[name] = use.Used
+		if !w.joined {
+			w.excess[name] = use.Used
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package tracktest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -54,7 +55,8 @@ type World struct {
 	number   uint64
 	inside   map[uint64]sent // frames without final verdict
 	lastPort uint16
-	excess   map[string]int // by limit: what was in use when it was lowered
+	excess   map[string]int // by limit: what was in use when it was lowered, or may be
+	joined   bool           // others may change the options at any time
 }
 
 // sent is a frame as it was handed to the tracker.
@@ -97,10 +99,17 @@ func New(tb TB, change ...func(*track.Options)) *World {
 }
 
 // Join returns another World on w's tracker, with Lanes of its own, for use by
-// another goroutine.
+// another goroutine. Neither knows when the other changes the options, so that what
+// they are when the first joins is what bounds the tables for both.
 func (w *World) Join() *World {
+	if !w.joined {
+		w.joined = true
+		for name, use := range w.Tracker.Usage() {
+			w.excess[name] = use.Limit
+		}
+	}
 	joined := join(w.tb, w.Tracker, w.Options)
-	joined.Translate = w.Translate
+	joined.Translate, joined.joined, joined.excess = w.Translate, true, maps.Clone(w.excess)
 	return joined
 }
 
@@ -229,7 +238,9 @@ func (w *World) check(side track.Side, r Result, f *track.Frame) {
 func (w *World) checkLimits() {
 	w.tb.Helper()
 	for name, use := range w.Tracker.Usage() {
-		w.excess[name] = min(w.excess[name], use.Used)
+		if !w.joined {
+			w.excess[name] = min(w.excess[name], use.Used)
+		}
 		if use.Used < 0 || use.Used > max(use.Limit, w.excess[name]) {
 			w.tb.Errorf("%s: %d used, the limit is %d", name, use.Used, use.Limit)
 		}
