@@ -93,7 +93,6 @@ type talkConn struct {
 	left     map[uint32]byte             // octets of the LAN as they left first
 	alias    map[uint32]uint16
 	aliases  []uint16 // IDs that the WAN has heard
-	numbers  []uint16 // IDs of the WAN
 }
 
 func newTalk(t *rapid.T) *talk {
