@@ -63,8 +63,8 @@ func TestServerThatCalls(t *testing.T) {
 		out := c.OutCall(6, 10)
 		wantEqual(t, "it calls from", b.alias7(t, out).Addr, b.forward.Addr)
 		wantUp(t, in, out)
-		again := b.Dial(server, peer).OutCall(5, 11) // the ID that it has with the peer already
-		wantEqual(t, "the ID", again.PNSAlias, 5)
+		again := b.Dial(server, peer).Say(server, tracktest.OutRequest(5)) // the ID that it has with the peer already
+		wantEqual(t, "the ID", again.CallID(), 5)
 		b.quotes(t, c, server, c.Ack(server), 8)
 		b.quotes(t, c, peer, out.GRE(peer), 8)
 		in.Disconnect()

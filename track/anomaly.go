@@ -15,6 +15,7 @@ const (
 	AnomalyMissedOctets                    // control octets that did not cross the box
 	AnomalyEarlyGRE                        // GRE that came before its call was agreed, and was held
 	AnomalyGREHeader                       // GRE of a call whose header has faults
+	AnomalyCallIDTaken                     // a call agreed with an ID of another connection's live call
 	AnomalyLimit                           // something that a limit refused
 
 	// NumAnomalies is the length of an array indexed by Anomaly.
@@ -24,7 +25,7 @@ const (
 var anomalyNames = [NumAnomalies]string{
 	AnomalyShortMessage: "short-message", AnomalyUnknownMessage: "unknown-message",
 	AnomalyIllegalMessage: "illegal-message", AnomalyUnmatchedMessage: "unmatched-message", AnomalySkippedMessage: "skipped-message",
-	AnomalyStartResult: "start-result", AnomalyMissedOctets: "missed-octets", AnomalyEarlyGRE: "early-gre", AnomalyGREHeader: "gre-header", AnomalyLimit: "limit",
+	AnomalyStartResult: "start-result", AnomalyMissedOctets: "missed-octets", AnomalyEarlyGRE: "early-gre", AnomalyGREHeader: "gre-header", AnomalyCallIDTaken: "call-id-taken", AnomalyLimit: "limit",
 }
 
 // String returns the anomaly's name as the commands print it.

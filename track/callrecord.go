@@ -30,6 +30,8 @@ type callData struct {
 	refused    bool             // it could get none
 	seen       [flow.Sides]bool // GRE came in by that side
 	adopted    bool             // found by its GRE: kind and roles are a guess
+	contested  bool             // agreed, but a call of another connection has its key
+	told       bool             // that this is so
 	started    Time
 	control    Time // its last message
 	waits      Time // since when it is where it is, of a call that is not active

@@ -49,10 +49,10 @@ func (w *work) connect(c *connection, r ref) bool {
 		w.limit("expectations")
 		return false
 	}
+	k.contested = false
 	if !w.enterKey(c, r, pptp.PNS) || !w.enterKey(c, r, pptp.PAC) {
 		w.t.leaveKey(&c.identity, k, pptp.PNS)
 		w.t.expectations.Add(-flow.Sides)
-		w.limit("calls")
 		return false
 	}
 	w.enterTranslation(c, k)
@@ -72,9 +72,10 @@ func (w *work) enterTranslation(c *connection, k *call) {
 }
 
 // enterKey puts the GRE sent to the end with this role into the key map. A
-// call that already has this key is one that an end has forgotten: ids are
+// call of c that already has this key is one that an end has forgotten: ids are
 // unique per pair of peers (RFC 2637, section 3.2.1), so it ends. enterKey
-// reports false if the key map is full.
+// reports false if the key map is full, or a live call of another connection has
+// the key: then settle decides.
 func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 	k := w.t.calls.at(r)
 	key := c.greTo(k.side(role), k.outerID(role))
@@ -82,37 +83,46 @@ func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 		w.endCall(c, old, "replaced")
 	}
 	had, found, ok := w.t.setEntry(&key, newKeyEntry(c, r, k))
-	if found {
+	switch {
+	case found && ok:
 		w.displace(&key, &had)
+	case found:
+		w.contest(c, r, &key, &had)
+	case !ok:
+		w.limit("calls")
 	}
 	return ok
 }
 
-// displaced is a call of another connection whose key went to a new call.
+// displaced is a call that has ended and whose key went to a new call before its
+// record was cleaned up.
 type displaced struct {
 	key   flow.Key
 	entry keyEntry
 }
 
 // displace sets the entry of a call aside whose key went to a new call, so that
-// what it counted is there when the call ends, see settle.
+// what it counted is there when its end is reported.
 func (w *work) displace(key *flow.Key, had *keyEntry) {
 	aside := asideKey(key.Side, had.serial)
 	w.t.setEntry(&aside, *had)
 	w.displaced = append(w.displaced, displaced{key: *key, entry: *had})
 }
 
-// settle ends the calls that were displaced and the connections that are to be
-// evicted. The caller holds no lock.
-func (w *work) settle() {
+// settle decides about contested keys and ends the connections that are to be
+// evicted. It reports whether a call was let in that had to wait for a key. The
+// caller holds no lock.
+func (w *work) settle() (opened bool) {
+	opened = w.settleContests()
 	for i := range w.displaced {
-		w.settleDisplaced(&w.displaced[i])
+		w.dropAside(&w.displaced[i])
 	}
 	w.displaced = w.displaced[:0]
 	for i := 0; i < len(w.evicted); i++ { // one may bring the next
 		w.evictNow(&w.evicted[i])
 	}
 	w.evicted = w.evicted[:0]
+	return opened
 }
 
 // refuse ends a call that was answered with anything but success.
@@ -129,19 +139,6 @@ func (w *work) refusedEvent(c *connection, k *call, result, cause uint16) {
 	w.events = append(w.events, Event{
 		Time: w.now, Kind: EventCallRefused, Call: &snapshot, Result: result, CauseCode: cause,
 	})
-}
-
-// settleDisplaced ends a call that was displaced, unless it has ended meanwhile.
-func (w *work) settleDisplaced(d *displaced) {
-	key := w.t.controlOf(&d.entry, &d.key)
-	hash := w.t.controls.Hash(&key)
-	lock := w.t.lock(hash)
-	defer lock.Unlock()
-	if c := w.t.find(hash, &key); c != nil && w.t.lives(d.entry.conn, d.entry.numbered()) {
-		w.endCall(c, d.entry.call, "replaced")
-		return
-	}
-	w.dropAside(d)
 }
 
 // endCall ends a call: none of its GRE passes any more.

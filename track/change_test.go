@@ -187,9 +187,10 @@ func TestChangeHold(t *testing.T) {
 	}
 	for _, c := range []*tracktest.Conn{first, second} {
 		c.Write(w.Client, tracktest.Encode(tracktest.OutRequest(1))[40:])
-		if r := c.Say(w.Server, tracktest.OutReply(c.Ends[0].Port, 1, okOut)); r.Verdict != track.Expect {
+		if r := c.Say(w.Server, tracktest.OutReply(9, 1, okOut)); r.Verdict != track.Expect {
 			t.Errorf("a message whose start was held: %s", r)
 		}
+		c.Say(w.Server, tracktest.Disconnect(9))
 	}
 	w.Change(func(o *track.Options) { o.Limits.HoldBytes = 256 << 10 })
 	open()

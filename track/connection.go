@@ -28,22 +28,25 @@ const (
 // hash (Tracker.lock), and so are its calls.
 type connection struct {
 	identity
-	hash     uint64
-	serial   uint64
-	phase    phase
-	midway   bool // seen from its middle: what was agreed before is unknown
-	adopted  bool // has or had an adopted call
-	silent   bool // reported as silent since its last segment
-	opener   Side // who sent SYN
-	client   Side // the end that is not the server at port 1723
-	lastSeen Time
-	look     Time // when its active calls are to be looked at again
+	hash      uint64
+	serial    uint64
+	phase     phase
+	midway    bool // seen from its middle: what was agreed before is unknown
+	adopted   bool // has or had an adopted call
+	contested bool // calls of it may wait for the ID of a call of another
+	silent    bool // reported as silent since its last segment
+	opener    Side // who sent SYN
+	client    Side // the end that is not the server at port 1723
+	lastFrom  Side // which end was heard of at lastSeen
+	lastSeen  Time
+	look      Time // when its active calls are to be looked at again
 	// callEnded is when a call of it ended last.
 	callEnded Time
 	// tried packets of adoptees passed since trySecond.
 	trySecond Time
 	tried     uint8
 	doubts    uint16 // packets of adoptees on both sides since a call was adopted
+	otherSeen uint32 // the second when the end was last heard of that is not lastFrom
 	// holdsSince is since when a stream holds a buffer for the message on its way,
 	// by the side that sends; 0 if it held none when the sweeper last looked.
 	holdsSince [flow.Sides]Time
@@ -136,6 +139,24 @@ func clientSide(k *flow.Key, opener Side) Side {
 	}
 	return opener
 }
+
+// hear notes that the end on side was heard of.
+func (c *connection) hear(side Side, now Time) {
+	if side != c.lastFrom {
+		c.lastFrom, c.otherSeen = side, secondOf(c.lastSeen)
+	}
+	c.lastSeen, c.silent = now, false
+}
+
+// heardAt is when the end on side was heard of last, to a second.
+func (c *connection) heardAt(side Side) Time {
+	if side == c.lastFrom {
+		return c.lastSeen
+	}
+	return Time(c.otherSeen) * 1e9
+}
+
+func secondOf(t Time) uint32 { return uint32(t / 1e9) }
 
 // find returns the connection with the given key, or nil. The caller holds the
 // lock of its hash.

@@ -51,6 +51,17 @@
 // is kept, and read in the order in which it comes as far as it tells whether they
 // have a session. With that, and not with the handshake, the old calls end (trial.go).
 //
+// # Two calls with one ID
+//
+// A call that is agreed with an ID which a call of another connection of the same two
+// addresses has is one of an end that has forgotten the other, or one that
+// somebody made up to end the other. The ID stays with the call that has it as long
+// as the end that assigned it gives signs of life, which nobody can keep from coming
+// who is not on the way: GRE, segments in the window. The newcomer's messages pass, its
+// GRE is GRE of no call, and it gets the ID when the other call ends or its end has
+// been silent long enough (contest.go). On one connection the newer call replaces
+// the older.
+//
 // # Calls agreed before
 //
 // A connection taken up in its middle may have calls that nobody saw agreed.
@@ -85,9 +96,9 @@
 // a time; only that of a call ID's name is held while a Translation is asked for
 // the ID, always in this order. On GRE's way no lock but the key map's shard is taken, which a Lane
 // keeps for a run of GRE and releases before it locks anything else. No two
-// locks of a kind are ever held together: a call that displaces another
-// connection's call remembers it and ends it when its own lock is released
-// (calls.go, settle).
+// locks of a kind are ever held together: which of two
+// connections' calls gets an ID is decided when the lock of the newer one's is
+// released, and before the frame is let go (calls.go, settle).
 //
 // Elements are named by refs, not pointers, and a call by its serial number
 // besides: who finds a ref in the key map compares the serial number before he

@@ -59,8 +59,8 @@ type earlyGRE struct {
 
 // await lets GRE to the ends of a call that is not agreed be held.
 func (w *work) await(c *connection, k *call) {
-	if k.refused {
-		return // it will not be agreed
+	if k.refused || k.contested {
+		return // it will not be agreed, or not soon
 	}
 	for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
 		if _, known := k.id(role); known {

@@ -26,6 +26,7 @@ const (
 	EventCallEnded
 	EventCallRefused
 	EventCallOtherAddress // GRE with a call's ID comes from another address than the call's, Address
+	EventCallIDTaken      // it is agreed with an ID that a live call of another connection has: its GRE drops until that ends
 	EventFrameDropped
 	EventLimitReached
 	EventLinkUp
@@ -45,7 +46,7 @@ const (
 var eventNames = [...]string{
 	EventControlOpen: "control-open", EventControlClose: "control-close", EventControlDesync: "control-desync", EventControlNotPPTP: "control-not-pptp", EventControlSilent: "control-silent",
 	EventCallRequested: "call-requested", EventCallConnected: "call-connected", EventCallActive: "call-active",
-	EventCallEnded: "call-ended", EventCallOtherAddress: "call-other-address", EventCallRefused: "call-refused", EventFrameDropped: "frame-dropped",
+	EventCallEnded: "call-ended", EventCallOtherAddress: "call-other-address", EventCallRefused: "call-refused", EventCallIDTaken: "call-id-taken", EventFrameDropped: "frame-dropped",
 	EventLimitReached: "limit-reached", EventLinkUp: "link-up", EventLinkDown: "link-down",
 	EventReloaded: "reloaded", EventReloadRefused: "reload-refused",
 	EventStateRestored: "state-restored", EventStateRefused: "state-refused",

@@ -99,6 +99,7 @@ func (s *sweeper) visitConnection(k *flow.Key) (out due) {
 	}
 	out.serial, out.waiting = c.serial, s.visitWaiting(c)
 	s.visitStreams(c)
+	s.contestAgain(c)
 	silent := s.now.Sub(c.lastSeen)
 	if silent >= echoSilence && c.phase == open && !c.silent {
 		c.silent = true

@@ -50,7 +50,7 @@ func (s *sweeper) dueOf(k *flow.Key) Time {
 	lock := s.t.lock(hash)
 	defer lock.Unlock()
 	c := s.t.find(hash, k)
-	if c == nil || c.restored != 0 {
+	if c == nil || c.restored != 0 || c.contested {
 		return 0
 	}
 	t := &s.settings.Timeouts

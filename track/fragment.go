@@ -268,7 +268,7 @@ func (l *Lane) controlFragment(f *Frame, d *datagram) {
 		l.translateFragment(c, f, d)
 	}
 	lock.Unlock()
-	l.settle()
+	l.settleFor(f)
 }
 
 func (l *Lane) readFragment(c *connection, f *Frame, d *datagram) {

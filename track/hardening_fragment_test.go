@@ -41,6 +41,7 @@ func wantSplitWorks(t *testing.T, c *tracktest.Conn) {
 	wantControl(t, c.SayCut(client, []int{100}, tracktest.OutRequest(7))[1])
 	r := c.SayCut(server, []int{20}, tracktest.OutReply(9, 7, okOut))[1]
 	want(t, r, track.Expect, track.ReasonControl)
+	c.Say(server, tracktest.Disconnect(9))
 }
 
 func TestUnconfirmedConnectionsTakeHalfOfTheBuffers(t *testing.T) {

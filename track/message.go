@@ -292,8 +292,11 @@ func (w *work) answerAnew(c *connection, r ref, id uint16) (opened bool) {
 		k.named = false
 	}
 	k.setID(c, pptp.PAC, id)
-	if !w.enterKey(c, r, pptp.PAC) {
-		w.limit("calls")
+	switch entered := w.enterKey(c, r, pptp.PAC); {
+	case !entered && k.contested:
+		w.waitForKey(c, r)
+		return false
+	case !entered:
 		w.endCall(c, r, "evicted")
 		return false
 	}

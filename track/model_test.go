@@ -23,6 +23,7 @@ type modelCall struct {
 	ids      [2]int // by end, -1 while unknown
 	state    string // requested, replied, agreed, clearing, aborting
 	seen     [2]bool
+	taken    bool // an id of it is another call's, and nothing is held for it
 }
 
 func (k *modelCall) agreed() bool { return k.state == "agreed" || k.state == "clearing" }
@@ -56,6 +57,9 @@ type modelHeld struct {
 
 // await makes GRE for the call's known ids wait for it, and for no older one.
 func (m *model) await(k *modelCall) {
+	if k.taken {
+		return
+	}
 	for end, id := range k.ids {
 		at := greTo{m.conns[k.conn].pair, end, id}
 		had := m.awaited[at]
@@ -95,13 +99,37 @@ func (m *model) end(gone func(k *modelCall) bool) { m.calls = slices.DeleteFunc(
 
 func (m *model) endAll(conn int) { m.end(func(k *modelCall) bool { return k.conn == conn }) }
 
-// connect agrees a call; those of the same pair of hosts that have one of its
-// ids, at the same end, are replaced.
-func (m *model) connect(k *modelCall) {
+// takes reports whether a call gets its id at an end. One that has it is replaced if
+// it is of the same connection, or of one that this end has closed; as long as the
+// end is there, the ids of other connections are taken.
+func (m *model) takes(k *modelCall, end int) bool {
+	taken := false
 	m.end(func(old *modelCall) bool {
-		return old != k && old.agreed() && m.conns[old.conn].pair == m.conns[k.conn].pair &&
-			(old.has(0, k.ids[0]) || old.has(1, k.ids[1]))
+		if old == k || !old.agreed() || m.conns[old.conn].pair != m.conns[k.conn].pair || !old.has(end, k.ids[end]) {
+			return false
+		}
+		taken = taken || old.conn != k.conn && !m.conns[old.conn].fin[end]
+		return !taken
 	})
+	return !taken
+}
+
+// connect agrees a call if its ids are not taken; otherwise it stays as it is, and
+// nothing is held for it.
+func (m *model) connect(k *modelCall) {
+	if k.taken = !m.takes(k, k.pns) || !m.takes(k, 1-k.pns); k.taken {
+		if k.outgoing {
+			k.state = "requested"
+		}
+		for end, id := range k.ids {
+			at := greTo{m.conns[k.conn].pair, end, id}
+			if m.awaited[at] == k {
+				m.held = slices.DeleteFunc(m.held, func(h modelHeld) bool { return h.call == k && h.from == 1-end })
+				delete(m.awaited, at)
+			}
+		}
+		return
+	}
 	k.state = "agreed"
 	for end, id := range k.ids {
 		at := greTo{m.conns[k.conn].pair, end, id}
@@ -209,9 +237,10 @@ func (m *model) reply(s said) {
 		m.end(func(gone *modelCall) bool { return gone == k })
 	case s.ok && k.state == "requested":
 		k.ids[s.from] = s.own
-		if k.state = "replied"; outgoing {
+		if outgoing {
 			m.connect(k)
 		} else {
+			k.state = "replied"
 			m.await(k)
 		}
 	}

@@ -89,6 +89,7 @@ func (r *restorer) connection(s *SavedConnection, calls []SavedCall) {
 		identity: identity{key: key, self: at}, hash: hash, serial: r.t.connectionSerial.Add(1), phase: open, restored: r.now,
 		midway: s.Midway, doubtful: s.Doubtful, adopted: s.Adopted, opener: s.Opener, client: s.Client, requester: s.Requester, session: s.Session, lastSeen: r.time(s.LastSeen),
 	}
+	c.otherSeen = secondOf(c.lastSeen)
 	if !r.t.nat.readmit(c, endpoint{s.AliasAddr, s.AliasPort}, s.LANMAC) {
 		r.t.connections.put(at)
 		return

@@ -398,28 +398,38 @@ func TestScenario023_TwoConnectionsOfOnePair(t *testing.T) {
 }
 
 // IDs are unique per pair of peers, not per connection (RFC 2637, section
-// 3.2.1): a call of one connection replaces one of the other with its id. The
-// one that ended is reported with all that it carried.
+// 3.2.1): a call of one connection has to wait for the end of one of the other with
+// its id, as long as that one lives.
 func TestScenario023_EqualIDsOnTwoConnectionsOfOnePair(t *testing.T) {
-	for _, pacID := range []uint16{9, 10} {
-		t.Run(fmt.Sprintf("PAC id %d", pacID), func(t *testing.T) {
+	for _, ids := range [][2]uint16{{7, 9}, {7, 10}, {8, 9}} {
+		t.Run(fmt.Sprintf("ids %d and %d", ids[0], ids[1]), func(t *testing.T) {
 			w := tracktest.New(t)
 			one, two := w.Dial(w.Client, w.Server), w.Dial(w.Client, w.Server)
 			old := one.OutCall(7, 9)
 			wantUp(t, old)
 			w.Events()
-			fresh := two.OutCall(7, pacID)
-			ended := eventsOf(w, track.EventCallEnded)
-			if len(ended) != 1 || ended[0].Cause != "replaced" || ended[0].Call.ID != old.Number {
-				t.Fatalf("calls ended: %+v; want call %d, replaced", ended, old.Number)
+			wantCounted(t, w, track.AnomalyCallIDTaken, 1, func() {
+				wantControl(t, two.Say(w.Client, tracktest.OutRequest(ids[0])))
+				wantControl(t, two.Say(w.Server, tracktest.OutReply(ids[1], ids[0], okOut)))
+				wantControl(t, two.Say(w.Server, tracktest.OutReply(ids[1], ids[0], okOut)))
+				w.Advance(3 * time.Second)
+			})
+			wantEvents(t, w, track.EventCallRequested, track.EventCallIDTaken)
+			wantUp(t, old)
+			if ids[1] != 9 {
+				wantDrop(t, w.GRE(w.Client, w.Server, ids[1]), track.ReasonNotNegotiated)
 			}
-			if up, down := ended[0].Call.LANToWAN.Packets, ended[0].Call.WANToLAN.Packets; up != 1 || down != 1 {
-				t.Errorf("the ended call had %d packets up, %d down; want 1 and 1", up, down)
+			if ids[0] != 7 {
+				wantDrop(t, w.GRE(w.Server, w.Client, ids[0]), track.ReasonNotNegotiated)
 			}
-			wantUp(t, fresh)
-			wantCalls(t, w, 1)
+			wantUsed(t, w, "expectations", 0)
 			one.Close()
-			wantUp(t, fresh)
+			w.Advance(1100 * time.Millisecond)
+			wantEvents(t, w, track.EventCallEnded, track.EventControlClose, track.EventCallConnected)
+			wantPass(t, w.GRE(w.Client, w.Server, ids[1]), track.ReasonCall)
+			wantPass(t, w.GRE(w.Server, w.Client, ids[0]), track.ReasonCall)
+			wantCalls(t, w, 1)
+			w.CheckEmpty()
 		})
 	}
 }

@@ -23,7 +23,14 @@ func (l *Lane) control(f *Frame) {
 		l.finishNamed(c, f)
 	}
 	lock.Unlock()
-	l.settle()
+	l.settleFor(f)
+}
+
+// settleFor is settle behind a frame of a control connection.
+func (l *Lane) settleFor(f *Frame) {
+	if l.settle() && f.Verdict.Passes() {
+		f.Verdict = Expect
+	}
 }
 
 // arrives makes k the key of the connection whose segment comes in, or drops it
@@ -297,7 +304,7 @@ func (l *Lane) established(c *connection, f *Frame) {
 		l.heard(c, p)
 	}
 	advance(me, peer, p)
-	c.lastSeen, c.silent = l.now, false
+	c.hear(l.side, l.now)
 	if c.phase == answered && l.side == c.opener {
 		l.confirm(c, "")
 	}

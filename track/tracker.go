@@ -113,6 +113,7 @@ type work struct {
 	now       Time
 	settings  *settings
 	events    []Event
+	contests  []contest
 	displaced []displaced
 	alike     alike // what becomes of messages like the last
 	evicted   []aged

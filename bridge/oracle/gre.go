@@ -38,10 +38,11 @@ func (k *call) outward() tuple {
 // connect lets the call's GRE through (exp_gre).
 func (m *model) connect(k *call) {
 	k.agreed = true
-	if !m.has(IDsClash) {
-		m.displace(k)
-	}
 	out := k.outward()
+	if !m.has(IDsClash) && !(m.takes(k, out.inverse()) && m.takes(k, out)) {
+		m.wait(k)
+		return
+	}
 	if !m.expectRelated(k, out) {
 		return
 	}
@@ -58,7 +59,7 @@ func (m *model) connect(k *call) {
 
 // await has GRE to the ends of a call whose IDs are known wait for it.
 func (m *model) await(k *call) {
-	if k.control.before != nil {
+	if k.control.before != nil || k.taken {
 		return
 	}
 	out := k.outward()
@@ -104,13 +105,32 @@ func (m *model) release(k *call) {
 	}
 }
 
-// displace ends the calls of which an end uses the same ID: RFC 2637, section
-// 3.2.1 makes them unique per pair.
-func (m *model) displace(k *call) {
-	out := k.outward()
+// takes reports whether a call gets the ID that such GRE is sent to. RFC 2637, section
+// 3.2.1 makes IDs unique per pair: a call of the same connection that has it ends, and
+// one of another if the ID's owner has left that. Otherwise it is taken.
+func (m *model) takes(k *call, t tuple) bool {
 	for _, e := range slices.Clone(m.keymap) {
-		if e.call != k && (e.matches(out) || e.matches(out.inverse())) {
-			m.end(e.call)
+		if e.call == k || !e.matches(t) {
+			continue
+		}
+		if c := e.call.control; c != k.control && !c.hasLeft(t.dst) {
+			return false
+		}
+		m.end(e.call)
+	}
+	return true
+}
+
+// wait leaves a call as it is whose ID is taken, and holds nothing for it.
+func (m *model) wait(k *call) {
+	k.agreed, k.taken = false, true
+	if k.state = outRequested; k.incoming {
+		k.state = inReplied
+	}
+	m.early = slices.DeleteFunc(m.early, func(e early) bool { return e.call == k })
+	for t, waits := range m.awaited {
+		if waits == k {
+			delete(m.awaited, t)
 		}
 	}
 }

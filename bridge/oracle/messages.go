@@ -136,7 +136,7 @@ func (m *model) outReply(c *control, from End, s said) {
 	if k != nil && k.state == clearRequested && !k.agreed && s.result != ok && !m.has(AnyClear) {
 		m.drop(k) // there is nothing to clear
 	}
-	if k == nil || k.state != outRequested && k.state != outConfirmed {
+	if k == nil || k.state != outRequested && k.state != outConfirmed || k.taken && s.id != k.pacID {
 		return
 	}
 	if k.state == outConfirmed {

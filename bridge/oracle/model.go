@@ -41,6 +41,7 @@ type control struct {
 	ends      [2]direction
 
 	fins      int
+	left      [2]bool // the end has said FIN
 	wasReset  bool
 	resetLast bool // a reset of the opener was the last segment
 	resetFar  bool // a reset out of window came behind a FIN
@@ -68,6 +69,7 @@ type call struct {
 	pnsKnown, pacKnown bool
 	pnsPast, pacPast   bool // another call that waits has got this ID
 	agreed             bool
+	taken              bool // an ID of it is another call's, and nothing is held for it
 	gone               bool
 	number             int // the order in which calls are asked for
 }
@@ -154,6 +156,7 @@ func (m *model) step(s *Step) (passed bool) {
 	case opened:
 		m.open(seg.conn)
 	case closes:
+		c.left[seg.from] = true
 		m.finish(c)
 	case resets:
 		m.reset(c)
@@ -194,6 +197,11 @@ func (m *model) goesOn(c *control) *control {
 	}
 	m.endAll(c)
 	return c.before
+}
+
+// hasLeft reports whether a host has closed its end.
+func (c *control) hasLeft(h Host) bool {
+	return c.left[Opener] && c.At(Opener) == h || c.left[Opener.Other()] && c.At(Opener.Other()) == h
 }
 
 func (m *model) finish(c *control) {

@@ -85,8 +85,8 @@ var Rules = [...]Rule{
 	{RequestWithdraws, "request-withdraws", "an Incoming-Call-Request is answered once: its repeat asks nothing new, " +
 		"but it forgets the answer", []int{14, 18}},
 	{RepeatExpects, "repeat-expects", "a repeated reply opens nothing new, but it expects the GRE of the call once more, for 5 minutes", []int{6}},
-	{IDsClash, "ids-clash", "call IDs are unique per pair of peers (section 3.2.1), so that a call takes over the IDs of one its peer has forgotten, " +
-		"but the older call keeps key map and expectations", []int{23, 30, 31}},
+	{IDsClash, "ids-clash", "call IDs are unique per pair of peers (section 3.2.1), so that a call with one of another waits for its end, " +
+		"but it lets the GRE of both pass", []int{23, 30, 31}},
 	{EarlyDropped, "early-dropped", "GRE that overtakes the message which agrees its call belongs to the call, but it drops it", []int{19}},
 	{UnknownIsID0, "unknown-is-id-0", "GRE that is in no key map belongs to no call, but it looks it up as if its sender's ID were 0", []int{12, 90}},
 	{Version0IsID0, "version-0-is-id-0", "PPTP's GRE is version 1 (section 4.1), but version 0 passes as if both its IDs were 0", []int{64, 91}},

@@ -121,7 +121,7 @@ func (l *eventLog) sayLeftOut(kind track.EventKind, c *lineCount) {
 
 func levelOf(kind track.EventKind) slog.Level {
 	switch kind {
-	case track.EventLimitReached, track.EventLinkDown, track.EventNICGone, track.EventControlDesync, track.EventControlNotPPTP, track.EventCallOtherAddress, track.EventControlSilent,
+	case track.EventLimitReached, track.EventLinkDown, track.EventNICGone, track.EventControlDesync, track.EventControlNotPPTP, track.EventCallOtherAddress, track.EventCallIDTaken, track.EventControlSilent,
 		track.EventReloadRefused, track.EventStateRefused, track.EventBypassOn, track.EventAddressConflict:
 		return slog.LevelWarn
 	}

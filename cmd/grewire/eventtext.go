@@ -83,6 +83,8 @@ func (e *eventRow) callText() string {
 		s += fmt.Sprintf("; after %s, lan>wan %s, wan>lan %s", span(time.Duration(e.Duration*float64(time.Second))), traffic(c.LANToWAN), traffic(c.WANToLAN))
 	case track.EventCallOtherAddress.String():
 		s += fmt.Sprintf("; GRE with its call ID comes from %s instead", e.Address)
+	case track.EventCallIDTaken.String():
+		s += "; a call of another connection has its call ID, and lives"
 	case track.EventCallRefused.String():
 		s += fmt.Sprintf("; result %d, cause %d", e.Result, e.Code)
 	}

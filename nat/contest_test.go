@@ -1,0 +1,46 @@
+package nat_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/grewire/grewire/nat"
+	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/pptp"
+	"github.com/grewire/grewire/track/tracktest"
+)
+
+// TestIDOfAnotherConnectionIsTaken: under translation, too, a call of a second
+// connection of the same ends has to wait for an ID of the first's, the LAN's or the
+// WAN's, while the end that has assigned it lives.
+func TestIDOfAnotherConnectionIsTaken(t *testing.T) {
+	for _, ids := range [][2]uint16{{7, 10}, {8, 9}} {
+		for _, mode := range []func(*nat.Options){masquerade, both} {
+			b := newBox(t, mode)
+			lan, wan := b.lan[0], b.wan[0]
+			old := b.Dial(lan, wan).OutCall(7, 9)
+			wantUp(t, old)
+			c := b.Dial(lan, wan)
+			alias := c.Say(lan, tracktest.OutRequest(ids[0])).CallID()
+			want(t, c.Say(wan, tracktest.OutReply(ids[1], alias, pptp.OutCallResultConnected)), track.Rewrite, track.ReasonControl)
+			wantUp(t, old)
+			for range 7 { // only the owner of the other ID is heard of
+				b.Advance(10 * time.Second)
+				if ids[0] == 7 {
+					old.GRE(wan)
+				} else {
+					old.GRE(lan)
+				}
+			}
+			b.Advance(10 * time.Second)
+			for _, r := range []tracktest.Result{b.GRE(lan, wan, ids[1]), b.GRE(wan, c.To(wan), alias)} {
+				if !r.Passed() || r.Reason != track.ReasonCall {
+					t.Errorf("IDs %v: %s, want it to pass", ids, r)
+				}
+			}
+			b.Advance(76 * time.Second)
+			wantUp(t, b.Dial(lan, wan).OutCall(ids[0], ids[1])) // opens at once
+			b.checkEmpty(t)
+		}
+	}
+}
