@@ -196,8 +196,8 @@ func TestRefusedReports(t *testing.T) {
 	flood()
 	l.stop()
 	reports, leftOut := 0, uint64(0)
-	for len(l.events) > 0 {
-		e := <-l.events
+	l.noMore()
+	for e, err := l.events(t.Context()); err == nil; e, err = l.events(t.Context()) {
 		if e.Kind != track.EventFrameDropped || e.Frame.Reason != track.ReasonEgressFull {
 			t.Fatalf("event %+v", e)
 		}

@@ -54,7 +54,8 @@ type boxLab struct {
 	engine  *bridge.Engine
 	box     *bridge.Box
 	clock   atomic.Int64
-	events  <-chan track.Event
+	events  func(context.Context) (track.Event, error)
+	noMore  func() // ends events
 	links   chan linkChange
 	running chan error
 	cancel  context.CancelFunc
@@ -75,7 +76,7 @@ func newLab(t *testing.T) *boxLab {
 	hub := new(bridge.Hub)
 	l := &boxLab{t: t, links: make(chan linkChange, 16), running: make(chan error, 1)}
 	l.clock.Store(int64(tracktest.Epoch))
-	l.events, _ = hub.Subscribe()
+	l.events, l.noMore = hub.Subscribe()
 	l.engine = bridge.NewEngine(o, hub.Publish)
 	for side := range l.ports {
 		l.ports[side] = &choosyPort{Port: bridgetest.NewPort()}
@@ -151,13 +152,14 @@ type wanted struct {
 // expect waits for events, which come in any order, others among them.
 func (l *boxLab) expect(all ...wanted) {
 	l.t.Helper()
-	for deadline := time.After(patience); len(all) > 0; {
-		select {
-		case e := <-l.events:
-			all = slices.DeleteFunc(all, func(w wanted) bool { return w.is(&e) })
-		case <-deadline:
-			l.t.Fatalf("no event %q", all[0].what)
+	ctx, stop := context.WithTimeout(l.t.Context(), patience)
+	defer stop()
+	for len(all) > 0 {
+		e, err := l.events(ctx)
+		if err != nil {
+			l.t.Fatalf("no event %q: %v", all[0].what, err)
 		}
+		all = slices.DeleteFunc(all, func(w wanted) bool { return w.is(&e) })
 	}
 }
 

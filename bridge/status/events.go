@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-
-	"github.com/grewire/grewire/track"
 )
 
 // events streams events until the client leaves, the box stops, or the client
@@ -19,14 +17,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.streams.give(user)
-	events, cancel := s.options.Source.Subscribe()
+	next, cancel := s.options.Source.Subscribe()
 	defer cancel()
-	if err := s.stream(w, r, events); err != nil && r.Context().Err() == nil {
+	if err := s.stream(w, r, next); err != nil && r.Context().Err() == nil {
 		s.options.Log.Warn("a reader of events was too slow and is cut off", "error", err)
 	}
 }
 
-func (s *Server) stream(w http.ResponseWriter, r *http.Request, events <-chan track.Event) error {
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, next Next) error {
 	control := http.NewResponseController(w)
 	send := func(write func() error) error {
 		return errors.Join(control.SetWriteDeadline(time.Now().Add(s.patience)), write(), control.Flush())
@@ -42,16 +40,12 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, events <-chan tr
 	}
 	encoder := json.NewEncoder(w)
 	for {
-		select {
-		case <-r.Context().Done():
+		event, err := next(r.Context())
+		if err != nil || r.Context().Err() != nil {
 			return nil
-		case event, more := <-events:
-			if !more {
-				return nil
-			}
-			if err := send(func() error { return encoder.Encode(event) }); err != nil {
-				return err
-			}
+		}
+		if err := send(func() error { return encoder.Encode(event) }); err != nil {
+			return err
 		}
 	}
 }

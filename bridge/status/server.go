@@ -45,11 +45,14 @@ type Source interface {
 	Expectations() []track.Expectation
 	// Stats returns the counters in a form that encoding/json takes.
 	Stats() any
-	// Subscribe returns the events from now on and a function that ends the
-	// subscription. What a reader is too slow for is left out of its channel,
-	// never waited for.
-	Subscribe() (<-chan track.Event, func())
+	// Subscribe returns how to read the events from now on, and a function that
+	// ends the subscription. What a reader is too slow for is left out, never
+	// waited for.
+	Subscribe() (next Next, cancel func())
 }
+
+// Next waits for the next event. Its error is io.EOF when there are no more.
+type Next = func(context.Context) (track.Event, error)
 
 // Options configures a Server.
 type Options struct {

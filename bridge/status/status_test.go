@@ -40,8 +40,16 @@ func newFakeSource() *fakeSource {
 func (f *fakeSource) Calls() []track.Call               { return f.calls }
 func (f *fakeSource) Expectations() []track.Expectation { return nil }
 func (f *fakeSource) Stats() any                        { return map[string]int{"frames": 7} }
-func (f *fakeSource) Subscribe() (<-chan track.Event, func()) {
-	return f.events, func() { f.left <- struct{}{} }
+func (f *fakeSource) Subscribe() (Next, func()) {
+	next := func(ctx context.Context) (track.Event, error) {
+		select {
+		case e := <-f.events:
+			return e, nil
+		case <-ctx.Done():
+			return track.Event{}, ctx.Err()
+		}
+	}
+	return next, func() { f.left <- struct{}{} }
 }
 
 // running serves source on a new socket until the test ends.

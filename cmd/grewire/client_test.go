@@ -29,13 +29,16 @@ type boxOf struct {
 func (b *boxOf) Calls() []track.Call               { return b.calls }
 func (b *boxOf) Expectations() []track.Expectation { return b.expectations }
 func (b *boxOf) Stats() any                        { return b.stats }
-func (b *boxOf) Subscribe() (<-chan track.Event, func()) {
-	c := make(chan track.Event, len(b.events))
-	for _, e := range b.events {
-		c <- e
+func (b *boxOf) Subscribe() (status.Next, func()) {
+	left := b.events
+	next := func(context.Context) (e track.Event, err error) {
+		if len(left) == 0 {
+			return e, io.EOF
+		}
+		e, left = left[0], left[1:]
+		return e, nil
 	}
-	close(c)
-	return c, func() {}
+	return next, func() {}
 }
 
 // answering makes a box answer until the test ends, and returns its socket.
@@ -206,7 +209,7 @@ type hubBox struct {
 	*bridge.Hub
 }
 
-func (h *hubBox) Subscribe() (<-chan track.Event, func()) { return h.Hub.Subscribe() }
+func (h *hubBox) Subscribe() (status.Next, func()) { return h.Hub.Subscribe() }
 
 // TestHostileBox: what a box says reaches no terminal as a control sequence.
 func TestHostileBox(t *testing.T) {

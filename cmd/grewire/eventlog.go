@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
 	"github.com/grewire/grewire/bridge"
+	"github.com/grewire/grewire/bridge/status"
 	"github.com/grewire/grewire/track"
 )
 
@@ -21,25 +23,15 @@ const linesPerSecond = 20
 // not hold up frames. The returned function waits until what happened so far
 // is logged.
 func followEvents(hub *bridge.Hub, log *slog.Logger, clock bridge.Clock) (finish func()) {
-	events, cancel := hub.Subscribe()
+	next, cancel := hub.Subscribe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		l := newEventLog(log)
-		ticker := time.NewTicker(time.Second)
-		defer ticker.Stop()
-		for {
-			select {
-			case e, more := <-events:
-				if !more {
-					l.finish()
-					return
-				}
-				l.event(&e)
-			case <-ticker.C:
-				l.tick(clock())
-			}
+		for !errors.Is(l.follow(next), io.EOF) {
+			l.tick(clock())
 		}
+		l.finish()
 	}()
 	return func() { cancel(); <-done }
 }
@@ -60,6 +52,20 @@ type lineCount struct {
 
 func newEventLog(log *slog.Logger) *eventLog {
 	return &eventLog{log: log, kinds: make(map[track.EventKind]*lineCount)}
+}
+
+// follow logs events for a second. The error is io.EOF when there are no more.
+func (l *eventLog) follow(next status.Next) error {
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	for ctx.Err() == nil {
+		e, err := next(ctx)
+		if err != nil {
+			return err
+		}
+		l.event(&e)
+	}
+	return nil
 }
 
 // event logs an event, unless there were too many of its kind. Dropped frames

@@ -31,13 +31,13 @@ func keep(t *testing.T, path string) *kept {
 	k := &kept{now: tracktest.Epoch}
 	hub := new(bridge.Hub)
 	early, done := hub.Subscribe()
-	defer done()
 	k.stateKeeper = openState(&runningBox{
 		conf: &conf, hub: hub, engine: bridge.NewEngine(trackOptions(&conf), func(track.Event) {}),
 		clock: func() track.Time { return k.now }, log: slog.New(slog.NewTextHandler(&k.log, nil)),
 	})
-	if len(early) > 0 {
-		k.events = append(k.events, <-early)
+	done()
+	if e, err := early(t.Context()); err == nil {
+		k.events = append(k.events, e)
 	}
 	if k.stateKeeper != nil {
 		k.publish = func(e track.Event) { k.events = append(k.events, e) }

@@ -30,8 +30,8 @@ const (
 	// frames of 66 KiB each).
 	octetsPerWorker = 9 << 20
 	// octetsFixed are the batches of both ports (64 frames of 66 KiB each), the
-	// events and the log lines that wait for who reads them, and what tables
-	// have beside their entries.
+	// last 1,024 events, which wait for all their readers together, the log lines
+	// that wait, and what tables have beside their entries.
 	octetsFixed = 16 << 20
 	// octetsOfProgram are its own pages, stacks, and the garbage collector's
 	// records.

@@ -215,7 +215,7 @@ func (b *runningBox) Calls() []track.Call { return b.engine.Calls() }
 func (b *runningBox) Expectations() []track.Expectation { return b.engine.Expectations() }
 
 // Subscribe implements status.Source.
-func (b *runningBox) Subscribe() (<-chan track.Event, func()) { return b.hub.Subscribe() }
+func (b *runningBox) Subscribe() (status.Next, func()) { return b.hub.Subscribe() }
 
 // Stats implements status.Source.
 func (b *runningBox) Stats() any {
