@@ -73,3 +73,17 @@ func TestLostThreadIsNoOtherProtocol(t *testing.T) {
 		}
 	})
 }
+
+// A message of a LAN host on port 1723, on a connection that is not followed,
+// does not leave in pieces either: they hold its call ID.
+func TestPiecesOfAMessageStayIn(t *testing.T) {
+	eachMode(t, func(t *testing.T, b *box) {
+		message := tracktest.Encode(tracktest.OutReply(9, 7, pptp.OutCallResultConnected))
+		for cut := range len(message) - 1 {
+			c := b.NewConn(b.wan[0], b.lan[1])
+			c.Ends[0].Got, c.Ends[1].Got = c.Ends[1].Next, c.Ends[0].Next
+			wantDrop(t, c.Write(b.lan[1], message[:cut+1]), track.ReasonNoTranslation)
+			wantDrop(t, c.Write(b.lan[1], message[cut+1:]), track.ReasonNoTranslation)
+		}
+	})
+}

@@ -72,3 +72,17 @@ func TestRestartForgetfulAboutIDs(t *testing.T) {
 		})
 	}
 }
+
+// A connection that left with its own address is not restored into a box that
+// masquerades: its address is not for the WAN to see any more.
+func TestRestartBeginsToMasquerade(t *testing.T) {
+	b := newBox(t, byCallID)
+	c := b.Dial(b.lan[0], b.wan[0])
+	k := c.OutCall(7, 9)
+	wantUp(t, k)
+	if restored := b.restart(masquerade); restored.Connections != 0 || restored.Calls != 0 {
+		t.Errorf("restored %+v, want nothing", restored)
+	}
+	wantDrop(t, b.GRE(b.lan[0], b.wan[0], 9), track.ReasonNotNegotiated)
+	wantDrop(t, c.Say(b.lan[0], tracktest.EchoRequest(1)), track.ReasonNoTranslation)
+}

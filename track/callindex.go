@@ -42,10 +42,34 @@ func newIndexKey(kind pptp.CallKind, role pptp.Role, id uint16) indexKey {
 	return key
 }
 
-// indexNodes are a call's nodes in its connection's tries.
-type indexNodes struct {
-	keys     [idTries]indexKey
-	children [idTries][2]ref
+// indexNode is a call's node in one of its connection's tries.
+type indexNode struct {
+	key      indexKey
+	children [2]ref
+}
+
+// callNodes are the nodes of all calls, by trie. Where nothing is translated there
+// is no trie of aliases.
+type callNodes [idTries][]indexNode
+
+func newCallNodes(o *Options) (nodes callNodes) {
+	for trie := range nodes {
+		if idTrie(trie) != byAlias || o.Translation != nil {
+			nodes[trie] = make([]indexNode, o.Limits.Calls)
+		}
+	}
+	return nodes
+}
+
+func (t *Tracker) node(trie idTrie, r ref) *indexNode { return &t.index[trie][r-1] }
+
+// forgetNodes makes a call be in no trie, whatever its record was before.
+func (t *Tracker) forgetNodes(r ref) {
+	for _, nodes := range t.index {
+		if nodes != nil {
+			nodes[r-1] = indexNode{}
+		}
+	}
 }
 
 // callIndex is where the look-ups of a connection begin.
@@ -61,11 +85,11 @@ type callIndex struct {
 func (t *Tracker) seek(c *connection, trie idTrie, key indexKey) *ref {
 	at := &c.index.roots[trie]
 	for bits := key; *at != 0; bits >>= 1 {
-		n := &t.index[*at-1]
-		if n.keys[trie] == key {
+		n := t.node(trie, *at)
+		if n.key == key {
 			break
 		}
-		at = &n.children[trie][bits&1]
+		at = &n.children[bits&1]
 	}
 	return at
 }
@@ -73,14 +97,17 @@ func (t *Tracker) seek(c *connection, trie idTrie, key indexKey) *ref {
 // reindex makes c's index have a call that waits as it is now; otherwise it
 // takes it out.
 func (t *Tracker) reindex(c *connection, r ref) {
-	n, k := &t.index[r-1], t.calls.at(r)
+	k := t.calls.at(r)
 	for trie := range idTries {
-		key := k.indexKey(trie)
-		if n.keys[trie] == key {
+		if t.index[trie] == nil {
+			continue
+		}
+		n, key := t.node(trie, r), k.indexKey(trie)
+		if n.key == key {
 			continue
 		}
 		t.leaveIndex(c, trie, r)
-		switch n.keys[trie] = key; {
+		switch n.key = key; {
 		case key&inNoIDsQueue != 0:
 			t.enqueue(c, r)
 		case key != 0:
@@ -115,12 +142,12 @@ func (k *call) indexKey(trie idTrie) indexKey {
 // enterIndex puts a call into a trie. Of two calls with one key the latest
 // counts: the other is found by this ID no more.
 func (t *Tracker) enterIndex(c *connection, trie idTrie, r ref) {
-	n := &t.index[r-1]
-	at := t.seek(c, trie, n.keys[trie])
-	n.children[trie] = [2]ref{}
+	n := t.node(trie, r)
+	at := t.seek(c, trie, n.key)
+	n.children = [2]ref{}
 	if *at != 0 {
-		other := &t.index[*at-1]
-		n.children[trie], other.keys[trie] = other.children[trie], 0
+		other := t.node(trie, *at)
+		n.children, other.key = other.children, 0
 	}
 	*at = r
 }
@@ -128,8 +155,11 @@ func (t *Tracker) enterIndex(c *connection, trie idTrie, r ref) {
 // leaveIndex takes a call out of a trie, or out of its queue. A leaf below takes
 // its place: any node fits wherever its bits lead past.
 func (t *Tracker) leaveIndex(c *connection, trie idTrie, r ref) {
-	n := &t.index[r-1]
-	switch key := n.keys[trie]; {
+	if t.index[trie] == nil {
+		return
+	}
+	n := t.node(trie, r)
+	switch key := n.key; {
 	case key == 0:
 		return
 	case key&inNoIDsQueue != 0:
@@ -140,16 +170,16 @@ func (t *Tracker) leaveIndex(c *connection, trie idTrie, r ref) {
 		last := *leaf
 		*leaf = 0
 		if last != r {
-			t.index[last-1].children[trie], *at = n.children[trie], last
+			t.node(trie, last).children, *at = n.children, last
 		}
 	}
-	n.keys[trie] = 0
+	n.key = 0
 }
 
 // leafBelow returns where a trie has a leaf below a node, or that node.
 func (t *Tracker) leafBelow(trie idTrie, at *ref) *ref {
 	for {
-		children := &t.index[*at-1].children[trie]
+		children := &t.node(trie, *at).children
 		switch {
 		case children[0] != 0:
 			at = &children[0]
@@ -167,13 +197,13 @@ const (
 	behind
 )
 
-func (t *Tracker) queued(r ref) *[2]ref { return &t.index[r-1].children[byAlias] }
+func (t *Tracker) queued(r ref) *[2]ref { return &t.node(byAlias, r).children }
 
 func queueOf(key indexKey) int { return int(key & isIncoming / isIncoming) }
 
 // enqueue puts a call at the end of the queue of those that got no ID.
 func (t *Tracker) enqueue(c *connection, r ref) {
-	q := &c.index.noIDs[queueOf(t.index[r-1].keys[byAlias])]
+	q := &c.index.noIDs[queueOf(t.node(byAlias, r).key)]
 	*t.queued(r) = [2]ref{before: q.last}
 	if q.last != 0 {
 		t.queued(q.last)[behind] = r
@@ -184,7 +214,7 @@ func (t *Tracker) enqueue(c *connection, r ref) {
 }
 
 func (t *Tracker) dequeue(c *connection, r ref) {
-	q := &c.index.noIDs[queueOf(t.index[r-1].keys[byAlias])]
+	q := &c.index.noIDs[queueOf(t.node(byAlias, r).key)]
 	n := *t.queued(r)
 	if n[before] != 0 {
 		t.queued(n[before])[behind] = n[behind]
@@ -205,7 +235,7 @@ func (t *Tracker) findPending(c *connection, p *party) (found ref) {
 	if c.pending == 0 {
 		return 0
 	}
-	trie := p.trie()
+	trie := t.trieOf(p)
 	for _, kind := range p.kinds() {
 		for _, role := range p.roles() {
 			r := *t.seek(c, trie, newIndexKey(kind, role, p.id))
@@ -236,12 +266,12 @@ func (t *Tracker) later(a, b ref) bool {
 	return t.calls.at(a).serial.Load() > t.calls.at(b).serial.Load()
 }
 
-// trie is the one that has calls by what the party is called by.
-func (p *party) trie() idTrie {
+// trieOf is the trie that has calls by what the party is called by.
+func (t *Tracker) trieOf(p *party) idTrie {
 	switch {
 	case p.side == WAN:
 		return byWANID
-	case p.from == WAN:
+	case p.from == WAN && t.nat != nil:
 		return byAlias
 	}
 	return byLANID

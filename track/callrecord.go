@@ -118,7 +118,7 @@ func (t *Tracker) link(c *connection, r ref, list callList) {
 	*head = r
 	c.count(list, 1)
 	if list == pending {
-		t.index[r-1] = indexNodes{} // as it was left with another call
+		t.forgetNodes(r) // as they were left with another call
 	}
 }
 
@@ -126,9 +126,9 @@ func (t *Tracker) link(c *connection, r ref, list callList) {
 func (c *connection) count(list callList, n int) {
 	switch list {
 	case pending:
-		c.pending += n
+		c.pending += int32(n)
 	case expecting:
-		c.expecting += n
+		c.expecting += int32(n)
 	}
 }
 

@@ -38,6 +38,11 @@ type connection struct {
 	opener    Side // who sent SYN
 	client    Side // the end that is not the server at port 1723
 	lastFrom  Side // which end was heard of at lastSeen
+	synSide   Side // see syn
+	requester Side // who sent the first Start-Control-Connection-Request
+	session   pptp.SessionState
+	doubtful  bool             // it was restored, and missed messages
+	joined    [flow.Sides]bool // heard of since it was restored
 	lastSeen  Time
 	look      Time // when its active calls are to be looked at again
 	// callEnded is when a call of it ended last.
@@ -54,20 +59,14 @@ type connection struct {
 	ends    [flow.Sides]tcpEnd           // by the side that sends
 	streams [flow.Sides]stream.Direction // by the side that sends
 
-	session   pptp.SessionState
-	requester Side // who sent the first Start-Control-Connection-Request
-
 	// syn is the end that a SYN began which came, by synSide, on an open
 	// connection: the host there may have restarted (RFC 9293, section 3.5.1).
-	syn     tcpEnd
-	synSide Side
-	first   [flow.Sides]uint32 // position of the first octet behind SYN
+	syn   tcpEnd
+	first [flow.Sides]uint32 // position of the first octet behind SYN
 
 	// restored is when c was restored, or found then to have missed messages;
 	// 0 if it was not, or shows to be as it was.
 	restored  Time
-	doubtful  bool             // it missed messages
-	joined    [flow.Sides]bool // heard of since it was restored
 	rejoining [flow.Sides]candidate
 	trial     trial // of the candidates, if they shook hands
 
@@ -75,8 +74,8 @@ type connection struct {
 	heads    [flow.Sides]headList // by the side that sends
 
 	calls     int            // in all lists
-	pending   int            // in the list of pending ones
-	expecting int            // in the list of expecting ones
+	pending   int32          // in the list of pending ones
+	expecting int32          // in the list of expecting ones
 	lists     [callLists]ref // the newest call of each
 	oldest    [callLists]ref
 	index     callIndex        // of the pending ones

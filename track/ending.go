@@ -119,7 +119,7 @@ func (w *work) endAll(c *connection, cause string) {
 
 // endTogether ends the calls of c at a cost that does not depend on their number.
 func (w *work) endTogether(c *connection, cause string) {
-	w.t.expectations.Add(int64(-flow.Sides * c.expecting))
+	w.t.expectations.Add(-flow.Sides * int64(c.expecting))
 	w.t.releaseHosts(&c.identity, c.calls)
 	w.t.endings.add(&ending{c.identity, c.oldest, w.t.serial.Load(), cause, w.now, nil}, c.calls)
 	c.lists, c.oldest, c.index = [callLists]ref{}, [callLists]ref{}, callIndex{}

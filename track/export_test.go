@@ -36,7 +36,7 @@ func (t *Tracker) IndexFault() (fault string) {
 		}
 		for _, p := range k.parties() {
 			got, want := t.findPending(c, &p), t.walkPending(c, &p)
-			if got != want && t.only(c, &p) && !t.displacedIn(p.trie(), want) {
+			if got != want && t.only(c, &p) && !t.displacedIn(t.trieOf(&p), want) {
 				fault = fmt.Sprintf("%+v: found %d, want %d", p, got, want)
 			}
 		}
@@ -78,7 +78,7 @@ func (t *Tracker) walkPending(c *connection, p *party) (found ref) {
 func (t *Tracker) only(c *connection, p *party) bool {
 	n := 0
 	for r := c.lists[pending]; r != 0; r = t.calls.at(r).next {
-		if k := t.calls.at(r); p.is(k) && !(k.refused && p.trie() == byAlias) {
+		if k := t.calls.at(r); p.is(k) && !(k.refused && t.trieOf(p) == byAlias) {
 			n++
 		}
 	}
@@ -87,5 +87,5 @@ func (t *Tracker) only(c *connection, p *party) bool {
 
 // displacedIn reports whether a later call had a call's key in a trie.
 func (t *Tracker) displacedIn(trie idTrie, r ref) bool {
-	return r != 0 && t.calls.at(r).indexKey(trie) != 0 && t.index[r-1].keys[trie] == 0
+	return r != 0 && t.calls.at(r).indexKey(trie) != 0 && t.index[trie] != nil && t.node(trie, r).key == 0
 }

@@ -66,7 +66,7 @@ func (l *Lane) isOther(k *flow.Key, f *Frame) bool {
 		return true
 	case len(data) == 0:
 		return ok
-	case stream.HasHeader(data) || l.mustBeRead(k, p):
+	case stream.HasHeader(data) || l.mustBeRead(k):
 		return false
 	case !ok:
 		l.addOther(k, false)
@@ -87,8 +87,10 @@ func (l *Lane) opensOther(k *flow.Key, p *wire.Packet) bool {
 	return true
 }
 
-// mustBeRead reports whether a LAN host's data for port 1723 may only leave if it
-// was read, since it might hold a call ID that is another host's on the WAN.
-func (l *Lane) mustBeRead(k *flow.Key, p *wire.Packet) bool {
-	return l.side == LAN && p.DstPort == serverPort && l.t.nat.translatable(k.Src, k.Zone)
+// mustBeRead reports whether data may only leave if it was read, since it might
+// hold a call ID that is another host's on the WAN: under translation all data of
+// a LAN host that may be part of a control message. So a connection from port
+// 1723 whose SYN was not seen is stopped there.
+func (l *Lane) mustBeRead(k *flow.Key) bool {
+	return l.side == LAN && l.t.nat.translatable(k.Src, k.Zone)
 }

@@ -21,7 +21,7 @@ type Tracker struct {
 	controls    *flow.Table[ref] // ControlKey, ConfirmedKey -> connection; AnyZoneKey -> how many
 	connections *slab[connection]
 	calls       *slab[call]
-	index       []indexNodes // of calls
+	index       callNodes // of calls
 	locks       [lockStripes]connectionLock
 	asked       *flow.Table[askedCall] // GREKey: calls that are not agreed yet
 	answers     atomic.Uint64          // how many of them were answered for which GRE was held
@@ -76,7 +76,7 @@ func New(o Options) *Tracker {
 		connections: newSlab[connection](o.Limits.Connections),
 		calls:       newSlab[call](o.Limits.Calls),
 		endings:     newEndings(&o.Limits, endedAtOnce),
-		index:       make([]indexNodes, o.Limits.Calls),
+		index:       newCallNodes(&o),
 		asked:       flow.NewTable[askedCall](askedFor(&o.Limits), o.Seed),
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),

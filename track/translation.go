@@ -242,7 +242,7 @@ func (n *aliases) admitAlias(c *connection, seen endpoint, opener Side) bool {
 }
 
 // readmit gives a restored connection the alias that it had. It reports false if
-// the box has that no more.
+// the box has that no more, or if it had none and would get one today.
 func (n *aliases) readmit(c *connection, alias endpoint, mac uint64) bool {
 	own := endpoint{c.key.Src, c.key.SrcID}
 	c.alias, c.greAddr = own, own.addr
@@ -258,6 +258,9 @@ func (n *aliases) readmit(c *connection, alias endpoint, mac uint64) bool {
 		if !put(n.controls, &key, own) {
 			return false
 		}
+	}
+	if _, masquerades := n.Source(own.addr); masquerades && c.opener == LAN && !c.translated() {
+		return false // it is from before the box masqueraded
 	}
 	n.name(c, mac)
 	return true
