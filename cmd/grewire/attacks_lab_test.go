@@ -58,6 +58,7 @@ func TestLabAttacks(t *testing.T) {
 			strike := a.prepare(l)
 			quiet := l.measure(func() error { return nil })
 			under := l.measure(strike)
+			l.logDrops()
 			t.Logf("%-28s | %s | %s | uninvited GRE across: %d", a.name, quiet, under, l.passed())
 			if l.passed() != 0 {
 				t.Errorf("%d packets of GRE that was never negotiated have passed", l.passed())
@@ -263,4 +264,19 @@ func (l *attackLab) sayTogether(dialogs []*dialog, from track.Side, messages []p
 	if err := a.drain(); err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+// logDrops tells where frames were lost before the box could see them, and
+// behind it.
+func (l *attackLab) logDrops() {
+	l.t.Helper()
+	var stats boxStats
+	l.get("/stats", &stats)
+	veths, err := l.top.Lab.Dropped()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	lan, wan := stats.Ports["lan"], stats.Ports["wan"]
+	l.t.Logf("dropped: %d by veths, %d at the box's LAN socket, %d at its WAN socket; received on the LAN %d, sent on the WAN %d",
+		veths, lan.KernelDrops, wan.KernelDrops, lan.Received, wan.Sent)
 }
