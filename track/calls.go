@@ -210,7 +210,7 @@ func (w *work) greSeen(key *flow.Key, e *keyEntry) {
 	if k.seen[key.Side.Other()] {
 		w.callEvent(EventCallActive, c, k)
 	} else {
-		w.t.awaits(c.greTo(key.Side, k.outerID(k.roleOn(key.Side))))
+		w.t.awaited.add(c.greTo(key.Side, k.outerID(k.roleOn(key.Side))))
 	}
 }
 

@@ -1,6 +1,8 @@
 package track
 
 import (
+	"sync"
+
 	"github.com/grewire/grewire/track/flow"
 	"github.com/grewire/grewire/track/wire"
 )
@@ -10,31 +12,55 @@ import (
 // why the call does not work, it is reported once for a call: when GRE with its
 // call ID comes for its end, while none came from the right address.
 
-// anySource is the key of a direction of a call without where it comes from.
-func anySource(k flow.Key) flow.Key {
-	k.Kind, k.Src = flow.AnySourceKey, wire.Addr{}
-	return k
+// awaited remembers directions of calls that were not seen though the other was,
+// by their GREKey without its source. It is small and forgets: one takes the
+// place of another with the same slot, so that it costs a call little.
+type awaited struct {
+	seed  flow.Seed
+	slots [1024]awaitedSlot
 }
 
-// awaits notes that a direction of a call was not seen though the other was. k
-// is its key in the key map.
-func (t *Tracker) awaits(k flow.Key) {
-	any := anySource(k)
-	t.awaited.add(&any, k, func(there *flow.Key) { *there = k })
+// awaitedSlot is a cache line.
+type awaitedSlot struct {
+	mu  sync.Mutex
+	key flow.Key // as in the key map; zero if the slot is free
+}
+
+// slot returns where a direction has its place, wherever it comes from.
+func (a *awaited) slot(k flow.Key) *awaitedSlot {
+	k.Src = wire.Addr{}
+	return &a.slots[k.Hash(&a.seed)%uint64(len(a.slots))]
+}
+
+// add notes a direction.
+func (a *awaited) add(k flow.Key) {
+	s := a.slot(k)
+	s.mu.Lock()
+	s.key = k
+	s.mu.Unlock()
+}
+
+// take removes the direction that has k but for its source, and returns it.
+func (a *awaited) take(k flow.Key) (direction flow.Key, ok bool) {
+	s := a.slot(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	direction = s.key
+	k.Src = direction.Src
+	if k != direction {
+		return flow.Key{}, false
+	}
+	s.key = flow.Key{}
+	return direction, true
 }
 
 // reportOtherAddress reports GRE of no call that is for an end of a call that
-// got none yet, with its call ID.
+// got none yet, with its call ID: once for a call.
 func (l *Lane) reportOtherAddress(f *Frame) {
-	if l.t.awaited.table.Len() == 0 {
-		return
-	}
-	any := anySource(f.key)
-	direction, ok := get(l.t.awaited.table, &any)
+	direction, ok := l.t.awaited.take(f.key)
 	if !ok {
 		return
 	}
-	l.t.awaited.remove(&any) // once for a call
 	if e, ok := l.t.entry(&direction); ok && e.packets == 0 {
 		l.otherAddress(f, &direction, &e)
 	}

@@ -30,7 +30,7 @@ type Tracker struct {
 	unconfirmed *ageing
 	closed      *ageing
 	others      *recent[otherFlow] // ControlKey: with port 1723 at one end, but no control connections
-	awaited     *recent[flow.Key]  // AnySourceKey -> GREKey of a direction that was not seen yet
+	awaited     *awaited           // AnySourceKey -> GREKey of a direction that was not seen yet
 	endings     *endings           // calls that ended with their connection
 	buffers     *stream.Pool
 	nat         *aliases // nil if nothing is translated
@@ -82,7 +82,7 @@ func New(o Options) *Tracker {
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
 		others:      newRecent[otherFlow](&o),
-		awaited:     newRecent[flow.Key](&o),
+		awaited:     &awaited{seed: flow.NewSeed(o.Seed)},
 		buffers:     stream.NewPool(buffersIn(&o.Limits)),
 		nat:         newAliases(&o),
 	}

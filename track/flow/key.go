@@ -22,8 +22,6 @@ const (
 	// GREKey names a direction of a call as its packets look on the side
 	// where they come in: DstID is the call ID in their header.
 	GREKey
-	// AnySourceKey is a GREKey without Src.
-	AnySourceKey
 	// FragmentKey names a fragmented datagram: SrcID and DstID are the high
 	// and low half of its identification, Proto the IPv4 protocol.
 	FragmentKey
