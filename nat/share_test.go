@@ -23,6 +23,7 @@ func TestAskingInVainTakesAShare(t *testing.T) {
 			}
 			b := newBox(t, func(o *nat.Options) { masquerade(o); o.CallIDs = test.ids }, func(o *track.Options) {
 				o.Limits = track.DefaultOptions().Limits
+				o.Limits.CallsPerConnection, o.Limits.CallsPerHost = 1<<16, 1<<17
 			})
 			victim := b.Dial(b.lan[0], b.wan[0])
 			b.Events()

@@ -254,7 +254,7 @@ func (l *floodLab) floodByOne() {
 		group.Go(func() error { return takeRequests(server, *floodFrames) })
 		return uint64(*floodFrames), group.Wait()
 	})
-	const most = 64 // calls of a connection that wait to be agreed
+	most := config.Default().Limits.CallsPerConnection // those that wait to be agreed count, too
 	var calls []track.Call
 	l.get("/calls", &calls)
 	port := client.LocalAddr().(*net.TCPAddr).AddrPort().Port()

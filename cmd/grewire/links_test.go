@@ -36,7 +36,17 @@ func (b *labBox) count(event string) int {
 // ping checks that the client reaches the server, soon.
 func (b *labBox) ping() {
 	b.t.Helper()
-	b.command(b.top.Client, time.Minute, "ping", "-q", "-c", "1", "-i", "0.1", "-w", "20", bridgetest.ServerAddr)
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
+	defer cancel()
+	for {
+		// It gives up when the other's MAC address is not to be found.
+		_, err := b.top.Client.Run(ctx, "ping", "-q", "-c", "1", "-i", "0.1", "-w", "20", bridgetest.ServerAddr)
+		if err == nil {
+			return
+		} else if ctx.Err() != nil {
+			b.t.Fatalf("%v\nthe box said: %s", err, b.said())
+		}
+	}
 }
 
 // cpuTime is what a process has used of the CPU, user and system
