@@ -10,12 +10,12 @@ import (
 // would, as long as none of them would find anything to do, and returns when the
 // last of them was: the next one may be of use. Nothing depends on whether time is
 // let pass by Tick alone. It is for a clock that can be moved on at once, and never
-// passes anything while frames are held.
+// passes anything while frames are held or fragments followed.
 func (t *Tracker) Pass(until Time, interval time.Duration) Time {
 	s := &t.ticks
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last == 0 || t.heldBytes.Load() != 0 || t.endings.count() != 0 {
+	if s.last == 0 || t.heldBytes.Load() != 0 || t.fragmentsUsed() != 0 || t.endings.count() != 0 {
 		return s.last
 	}
 	s.settings = t.settings.Load()
