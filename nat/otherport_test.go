@@ -11,7 +11,7 @@ import (
 )
 
 // A connection from port 1723 to another port is not PPTP: it leaves as it came,
-// in both directions and whoever opens it.
+// in both directions, from either side.
 func TestPort1723AsSourcePortStays(t *testing.T) {
 	eachMode(t, func(t *testing.T, b *box) {
 		for _, ends := range [][2]*tracktest.Host{{b.lan[0], b.wan[0]}, {b.wan[0], b.lan[0]}} {

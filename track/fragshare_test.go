@@ -39,7 +39,7 @@ func wantFragments(t *testing.T, w *tracktest.World, calls ...*tracktest.Call) {
 	}
 }
 
-// TestOneCallLeavesPlacesToOthers: fragments that are never whole, of whoever has
+// TestOneCallLeavesPlacesToOthers: fragments that are never whole, of a sender that has
 // a call, of many calls, or of many addresses, take nobody else's place.
 func TestOneCallLeavesPlacesToOthers(t *testing.T) {
 	random := seeded(t)
@@ -101,7 +101,7 @@ func TestFragmentsAfterManyThatWereLost(t *testing.T) {
 	wantFragments(t, w, call)
 }
 
-// TestHeldFragmentsLeaveRoom: whoever has fragments held leaves room for others.
+// TestHeldFragmentsLeaveRoom: a sender with fragments held leaves room for others.
 func TestHeldFragmentsLeaveRoom(t *testing.T) {
 	random := seeded(t)
 	for _, octets := range []int{8, 1400, 8000} {

@@ -177,21 +177,9 @@ func (l *Lane) judge(f *Frame) {
 	case wire.EnhancedGRE:
 		l.gre(f)
 	case wire.PlainGRE:
-		switch {
-		case l.stray(f):
-		case policy.GREv0 == ActForward:
-			f.decide(Forward, ReasonGREv0)
-		default:
-			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREv0Denied)
-		}
+		l.switchedGRE(f, policy.GREv0, ReasonGREv0, ReasonGREv0Denied)
 	case wire.OtherGRE:
-		switch {
-		case l.stray(f):
-		case policy.GREOther == ActForward:
-			f.decide(Forward, ReasonGREOther)
-		default:
-			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREOtherDenied)
-		}
+		l.switchedGRE(f, policy.GREOther, ReasonGREOther, ReasonGREOtherDenied)
 	case wire.OddGRE:
 		if !l.stray(f) {
 			f.choose(policy.AnyGRE, ReasonAnyGRE, ReasonGREVersion)
@@ -255,6 +243,18 @@ func (l *Lane) gre(f *Frame) {
 		first := *e
 		l.release()
 		l.greSeen(&f.key, &first)
+	}
+}
+
+// switchedGRE decides about GRE that is not PPTP's and that policy has a switch
+// for: it passes for one reason or drops for another.
+func (l *Lane) switchedGRE(f *Frame, action Action, why, whyNot Reason) {
+	switch {
+	case l.stray(f):
+	case action == ActForward:
+		f.decide(Forward, why)
+	default:
+		f.choose(l.settings.Policy.AnyGRE, ReasonAnyGRE, whyNot)
 	}
 }
 

@@ -62,7 +62,7 @@ func advise(dir string, err error) error {
 }
 
 // lock locks a socket's path against others who start, by a file beside it that
-// nobody else may open: whoever can open a file can lock it, and hold the lock.
+// nobody else may open: a user who can open a file can lock it, and hold the lock.
 func lock(path string) (unlock func(), err error) {
 	name := path + ".lock"
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
