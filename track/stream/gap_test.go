@@ -182,3 +182,40 @@ func readable(messages [][]byte, there []bool, start uint32) (want []read) {
 	}
 	return want
 }
+
+// TestResumesBehindWhatWasRead has a direction resume before the end of what it has
+// read: that is not read again.
+func TestResumesBehindWhatWasRead(t *testing.T) {
+	pool, m := stream.NewPool(1), everyType(t)[4]
+	n := uint32(len(m))
+	d := started(pool, nearWrap)
+	feed(d, pool, nearWrap, m)
+	for _, before := range []uint32{0, 1, n - 1, n} {
+		d.Resume(pool, nearWrap+n-before)
+		expect(t, "what was read", feed(d, pool, nearWrap, m), 0)
+	}
+	expect(t, "and on", feed(d, pool, nearWrap, bytes.Join([][]byte{m, m}, nil)), nearWrap+n, m)
+}
+
+// TestPassRead has octets kept of which another direction has read some: the rest
+// is left to be read.
+func TestPassRead(t *testing.T) {
+	m := everyType(t)[4]
+	three := bytes.Join([][]byte{m, m, m}, nil)
+	n := uint32(len(m))
+	for read := range 4 {
+		for _, kept := range []int{len(m), len(m) + 9, 2*len(m) + 9, len(three)} {
+			pool := stream.NewPool(2)
+			d, other := new(stream.Direction), started(pool, nearWrap)
+			feed(other, pool, nearWrap, three[:read*len(m)])
+			d.Keep(pool, nearWrap, three[:kept], 0)
+			d.PassRead(pool, other)
+			at := nearWrap + uint32(read)*n
+			if reaches := kept >= read*len(m); reaches != (d.State() == stream.Reading) {
+				t.Errorf("%d octets are kept of which %d messages were read: %v", kept, read, d.State())
+			} else if reaches && d.Begin() != at {
+				t.Errorf("%d octets are kept of which %d messages were read: goes on at %d, want %d", kept, read, d.Begin()-nearWrap, at-nearWrap)
+			}
+		}
+	}
+}

@@ -8,10 +8,31 @@ func (d *Direction) Position() (position uint32, ok bool) {
 	return d.next, d.state == Reading && d.buffer == 0
 }
 
-// Resume makes d take up the thread, but not before position.
+// Resume makes d take up the thread, but not before position, nor before what it
+// has read.
 func (d *Direction) Resume(pool *Pool, position uint32) {
+	if d.hasRead() && after(d.next, position) {
+		position = d.next
+	}
 	d.Close(pool)
 	d.next, d.resumes = position, true
+}
+
+// hasRead reports whether nothing before next is to be read again.
+func (d *Direction) hasRead() bool { return d.state == Reading || d.resumes }
+
+// PassRead makes d, which has kept octets of a stream, pass over the messages that
+// other, which reads the same stream, has read.
+func (d *Direction) PassRead(pool *Pool, other *Direction) {
+	if !other.hasRead() {
+		return
+	}
+	r := d.Segment(pool, d.Frontier(pool), nil)
+	for m := new(Message); d.state == Reading && after(other.next, d.next) && r.Next(m); {
+	}
+	if d.state == Reading && after(other.next, d.next) { // one that is not whole
+		d.Close(pool)
+	}
 }
 
 // Lose makes d read no further than what it has, up to its Frontier.
