@@ -266,6 +266,7 @@ func (l *Lane) controlFragment(f *Frame, d *datagram) {
 		l.unfollowedFragment(f)
 	case c.named:
 		l.translateFragment(c, f, d)
+		l.t.nat.heads.giveBack(c, l.side)
 	}
 	lock.Unlock()
 	l.settleFor(f)

@@ -62,15 +62,31 @@ func (l *Lane) gated(c *connection, f *Frame) bool {
 	if !c.named || segmentEnd(p) == p.Seq || d.State() != stream.Reading {
 		return false // a FIN has its turn like any octet
 	}
-	if !after(dataPosition(p), d.Frontier(l.t.buffers)) {
+	switch early := after(dataPosition(p), d.Frontier(l.t.buffers)); {
+	case !early && !l.forgotten(c, f):
 		return false
-	}
-	if p.Fragment {
+	case !early:
+		f.decide(Drop, ReasonNoTranslation)
+	case p.Fragment:
 		f.decide(Drop, ReasonControlGap)
-		return true
+	default:
+		l.holdSegment(c.serial, f, false)
 	}
-	l.holdSegment(c.serial, f, false)
 	return true
+}
+
+// forgotten reports whether a segment of the LAN's end begins with octets that were
+// read, and of which is no longer known how they left. It cannot leave, so that
+// nothing is read of it: a name that is given now, and leaves later, might be
+// another host's by then.
+func (l *Lane) forgotten(c *connection, f *Frame) bool {
+	start := dataPosition(&f.Packet)
+	end := start + uint32(f.Packet.PayloadLength())
+	if read := c.streams[l.side].Frontier(l.t.buffers); after(end, read) {
+		end = read
+	}
+	g := l.t.nat.heads.log(c, l.side)
+	return l.side == LAN && !g.knows(LAN, start, end) && !l.needless(c, f)
 }
 
 // holdSegment keeps a copy of a frame, or drops it if there is no room.

@@ -174,13 +174,13 @@ func (g *headLog) acknowledged(position uint32) {
 	g.done = max(g.done, uint16(done))
 }
 
-// makeRoom sees to it that a direction has room for so many heads more. It reports
-// false if there is none.
-func (r *headRings) makeRoom(c *connection, side Side, messages int) bool {
-	list := &c.heads[side]
+// makeRoom sees to it that a direction has room for so many heads more, beside
+// those that are not acknowledged and those from a position on. It reports false if
+// there is none.
+func (r *headRings) makeRoom(c *connection, side Side, position uint32, messages int) bool {
 	for {
 		g := r.log(c, side)
-		need := list.waiting() + messages
+		need := max(g.waiting(), int(g.n)-g.search(position)) + messages
 		if need <= len(g.ring) {
 			return true
 		}
@@ -234,10 +234,11 @@ func (r *headRings) forget(c *connection, side Side) {
 	c.heads[side] = headList{}
 }
 
-// promise makes room for the heads that a segment may need that begins messages.
-// It reports false if there is none.
-func (w *work) promise(c *connection, side Side, messages int) bool {
-	ok := w.t.nat.heads.makeRoom(c, side, messages)
+// promise makes room for the heads that a segment may need that begins messages;
+// those of what it says again stay, for it leaves only if all of it is known. It
+// reports false if there is none.
+func (w *work) promise(c *connection, side Side, position uint32, messages int) bool {
+	ok := w.t.nat.heads.makeRoom(c, side, position, messages)
 	if !ok {
 		w.limit("nat.heads")
 	}
@@ -286,11 +287,14 @@ func messagesIn(d *stream.Direction, pool *stream.Pool, position uint32, data []
 }
 
 // headOf returns the head of the message at a position, with what is there of it
-// by now, or nil if there is no room.
+// by now, or nil if there is no room, or if it begins within the last one.
 func (w *work) headOf(c *connection, side Side, position uint32, v pptp.View, whole bool) *head {
 	g := w.t.nat.heads.log(c, side)
 	h := g.last()
 	if h == nil || h.position != position {
+		if h != nil && after(h.stop(), position) {
+			return nil
+		}
 		if h = g.add(head{position: position}); h == nil {
 			return nil
 		}

@@ -46,6 +46,14 @@ func idField(from Side, v pptp.View) (at int, ok bool) {
 	return pptp.PeerCallIDOffset(t)
 }
 
+// decides reports whether the first octets of a message that the end on a side sends
+// tell how it leaves: with the whole of the ID that may have to change, or without
+// any.
+func decides(from Side, v pptp.View) bool {
+	at, names := idField(from, v)
+	return len(v) >= pptp.HeaderLength && (!names || len(v) >= at+fieldLength)
+}
+
 // endsCall tells the messages that end a call. By the RFC the PNS sends the one
 // and the PAC the other, and each says its own ID; peers exist that do otherwise.
 func endsCall(t pptp.ControlType) bool {
@@ -153,6 +161,20 @@ func (w *work) meansLAN(c *connection, v pptp.View) (r ref, id uint16) {
 func (w *work) misread(c *connection, id uint16) bool {
 	alias, ok := w.t.aliasOf(c, id)
 	return ok && alias != id
+}
+
+// said is the position behind what an end has said as far as it was read: a message
+// that is read anew, from its start, may have left in part.
+func (w *work) said(c *connection, side Side) uint32 {
+	position := c.streams[side].Frontier(w.t.buffers)
+	if !c.named {
+		return position
+	}
+	g := w.t.nat.heads.log(c, side)
+	if h := g.last(); h != nil && after(h.end(), position) {
+		return h.end()
+	}
+	return position
 }
 
 func isReply(t pptp.ControlType) bool {

@@ -29,22 +29,38 @@ func dataPosition(p *wire.Packet) uint32 {
 func (l *Lane) patch(c *connection, f *Frame, start uint32, data int) (known bool) {
 	end, first := start+uint32(data), len(l.octets)
 	g := l.t.nat.heads.log(c, l.side)
-	upTo := start
-	for i := g.search(start); i < int(g.n); i++ {
-		h := g.at(i)
-		if !after(end, h.position) {
-			break
-		}
-		if !after(h.position, upTo) {
-			upTo = h.stop()
-		}
-		l.patchHead(f, h, start, end)
+	for i := g.search(start); i < int(g.n) && after(end, g.at(i).position); i++ {
+		l.patchHead(f, g.at(i), start, end)
 	}
 	if len(l.octets) > first {
 		f.Change.What |= ChangeOctets
 		f.Change.Octets = l.octets[first:len(l.octets):len(l.octets)]
 	}
-	return !after(end, upTo)
+	return g.knows(l.side, start, end)
+}
+
+// knows reports whether all octets from start to end are of messages of the end on
+// a side of which it is decided how they leave.
+func (g *headLog) knows(from Side, start, end uint32) bool {
+	for i := g.search(start); i < int(g.n) && after(end, start); i++ {
+		h := g.at(i)
+		if after(h.position, start) {
+			return false
+		}
+		if known := h.known(from); after(known, start) {
+			start = known
+		}
+	}
+	return !after(end, start)
+}
+
+// known is the position up to which it is decided how a message of the end on a
+// side leaves.
+func (h *head) known(from Side) uint32 {
+	if decides(from, h.octets[:h.n]) {
+		return h.stop()
+	}
+	return h.end()
 }
 
 // patchHead adds what of a head lies in the segment [start, end) and is not as

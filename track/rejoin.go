@@ -246,6 +246,9 @@ func (l *Lane) catchUp(c *connection, f *Frame) {
 	}
 	c.joined = [flow.Sides]bool{true, true}
 	l.missed(c)
+	for side := range pair {
+		pair[side].octets.PassRead(l.t.buffers, &c.streams[side])
+	}
 	l.resume(c, l.side, f.Packet.Seq)
 	l.resume(c, l.side.Other(), pair[l.side.Other()].end.end)
 	l.moveTo(c, f, &pair)
@@ -260,16 +263,13 @@ func (l *Lane) readKept(c *connection, f *Frame, side Side, from *candidate) {
 	c.streams[side].Close(l.t.buffers)
 	octets := from.octets
 	from.octets = stream.Direction{}
-	if c.named && !l.promise(c, side, stream.BufferSize/pptp.HeaderLength+1) {
+	if c.named && !l.promise(c, side, octets.Begin(), stream.BufferSize/pptp.HeaderLength+1) {
 		octets.Lose(l.t.buffers)
 		c.streams[side] = octets
 		return
 	}
 	c.streams[side] = octets
 	l.readFrom(c, f, side, c.streams[side].Segment(l.t.buffers, from.end.end, nil))
-	if c.named {
-		l.t.nat.heads.giveBack(c, side)
-	}
 }
 
 // resume makes a direction be read from position on, if it is read at all.

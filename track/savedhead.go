@@ -1,7 +1,6 @@
 package track
 
 import (
-	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/stream"
 )
 
@@ -22,11 +21,16 @@ func (t *Tracker) saveNamed(out *SavedConnection, c *connection) {
 	}
 }
 
-// saveHeads saves the last heads of a list, in their order.
+// saveHeads saves the last heads of a list, in their order. What makes a reply a
+// refusal is saved before it is there.
 func (n *aliases) saveHeads(out *[savedHeads]SavedHead, g headLog) {
 	for left := min(int(g.n), savedHeads); left > 0; left-- {
 		h := g.at(int(g.n) - left)
-		out[savedHeads-left] = SavedHead{Position: h.position, N: h.n, Octets: h.octets}
+		n := h.n
+		if h.refused {
+			n = uint8(min(h.size, headLength))
+		}
+		out[savedHeads-left] = SavedHead{Position: h.position, N: n, Octets: h.octets}
 	}
 }
 
@@ -37,7 +41,7 @@ func (t *Tracker) saveSplit(out *[savedHeads]SavedHead, c *connection, side Side
 	d := &c.streams[side]
 	v := d.Partial(t.buffers)
 	at, names := idField(side, v)
-	if len(v) >= pptp.HeaderLength && (!names || len(v) >= at+fieldLength) {
+	if decides(side, v) {
 		return d.Begin() + uint32(v.Length())
 	}
 	if last := &out[savedHeads-1]; last.N > 0 && last.Position == d.Begin() {
@@ -54,7 +58,7 @@ func (t *Tracker) saveSplit(out *[savedHeads]SavedHead, c *connection, side Side
 func (w *work) restoreHeads(saved *[savedHeads]SavedHead, c *connection, side Side) {
 	for i := range saved {
 		s := &saved[i]
-		if s.N == 0 || s.N > headLength || !w.promise(c, side, 1) {
+		if s.N == 0 || s.N > headLength || !w.promise(c, side, s.Position, 1) {
 			continue
 		}
 		g := w.t.nat.heads.log(c, side)

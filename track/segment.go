@@ -21,6 +21,7 @@ func (l *Lane) control(f *Frame) {
 	l.settings = l.t.settings.Load()
 	if c := l.segment(f, hash, &k, seen); c != nil && c.named && f.Verdict != Hold {
 		l.finishNamed(c, f)
+		l.t.nat.heads.giveBack(c, l.side)
 	}
 	lock.Unlock()
 	l.settleFor(f)
@@ -401,19 +402,18 @@ func (l *Lane) readOctets(c *connection, f *Frame, position uint32, octets []byt
 		l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
 		return
 	}
-	if !l.promise(c, l.side, messagesIn(&c.streams[l.side], l.t.buffers, position, octets)) {
+	if !l.promise(c, l.side, position, messagesIn(&c.streams[l.side], l.t.buffers, position, octets)) {
 		f.decide(Drop, ReasonControlGap)
 		return
 	}
 	l.readFrom(c, f, l.side, c.streams[l.side].Segment(l.t.buffers, position, octets))
-	l.t.nat.heads.giveBack(c, l.side)
 }
 
 // readFrom acts on every message of the end on side that reader has; f is the
 // frame that has completed them.
 func (l *Lane) readFrom(c *connection, f *Frame, side Side, reader stream.Reader) {
 	d := &c.streams[side]
-	before, begin, fresh := d.State(), d.Begin(), d.Frontier(l.t.buffers)
+	before, begin, fresh := d.State(), d.Begin(), l.said(c, side)
 	if c.phase < open {
 		reader.Leave(l.t.buffers.Limit() / 2) // for those who have shown to be there
 	}

@@ -1,0 +1,80 @@
+package nat_test
+
+import (
+	"testing"
+
+	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/tracktest"
+)
+
+// missed lets n octets of an end pass by another way, and its peer acknowledge
+// them.
+func missed(c *tracktest.Conn, from *tracktest.Host, n int) {
+	c.End(from).Next += uint32(n)
+	c.Ack(from)
+	c.Peer(from).Got = c.End(from).Next
+	c.Ack(c.To(from))
+}
+
+// TestRestOfAMessageBehindAGap has the first octets of a request cross, and the
+// rest, with its ID, pass by another way. Sent again, that rest has never been
+// looked at, although where its message began and how long it is are known.
+func TestRestOfAMessageBehindAGap(t *testing.T) {
+	for _, cut := range []int{1, 2, 7, 12} {
+		b, c := named(t)
+		lan := b.lan[0]
+		request, at := tracktest.Encode(tracktest.OutRequest(0x0105)), c.End(lan).Next
+		c.Write(lan, request[:cut])
+		missed(c, lan, len(request)-cut)
+		c.Say(lan, tracktest.EchoRequest(1))
+		for _, end := range []int{cut + 1, 13, 14, len(request)} {
+			wantDrop(t, c.At(lan, at+uint32(cut), request[cut:max(end, cut+1)]), track.ReasonNoTranslation)
+		}
+		if r := c.At(lan, at, request[:cut]); !r.Passed() {
+			t.Errorf("the first %d octets, which have left, again: %s", cut, r)
+		}
+	}
+}
+
+// TestSaidAgainWithMore has an end send messages again that are acknowledged, and
+// many more behind them in the same segment, as a host does which has missed the
+// acknowledgment: all of it crosses, and is read.
+func TestSaidAgainWithMore(t *testing.T) {
+	for _, more := range []int{1, 2, 4, 5, 8, 40} {
+		b, c := named(t)
+		lan := b.lan[0]
+		at := c.End(lan).Next
+		said := tracktest.Encode(tracktest.EchoRequest(1), tracktest.EchoRequest(2), tracktest.EchoRequest(3))
+		c.Write(lan, said)
+		c.Ack(b.wan[0])
+		for i := range more {
+			said = append(said, tracktest.Encode(tracktest.OutRequest(0x0100+uint16(i)))...)
+		}
+		if r := c.At(lan, at, said); !r.Passed() {
+			t.Errorf("three messages again and %d more: %s", more, r)
+		}
+		if n := len(b.Tracker.Calls()) - 1; n != more {
+			t.Errorf("%d calls beside another host's, want %d", n, more)
+		}
+	}
+}
+
+// TestNothingReadThatCannotLeave has a segment begin with octets of which nobody
+// knows any more how they left: it cannot leave, and makes no call.
+func TestNothingReadThatCannotLeave(t *testing.T) {
+	b, c := named(t)
+	lan, wan := b.lan[0], b.wan[0]
+	at := c.End(lan).Next
+	var said []byte
+	for i := range uint32(20) {
+		echo := tracktest.Encode(tracktest.EchoRequest(i))
+		said = append(said, echo...)
+		c.Write(lan, echo)
+		c.Ack(wan)
+	}
+	said = append(said, tracktest.Encode(tracktest.OutRequest(0x0105))...)
+	wantDrop(t, c.At(lan, at, said), track.ReasonNoTranslation)
+	if n := len(b.Tracker.Calls()); n != 1 {
+		t.Errorf("%d calls beside another host's by a segment that was dropped", n-1)
+	}
+}
