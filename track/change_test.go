@@ -272,8 +272,12 @@ func TestChangeWhileProcessing(t *testing.T) {
 		players.Go(func() { playAlone(t, own, rounds) })
 	}
 	others.Go(func() {
+		var open []*tracktest.Conn // few, so that the tables are never full of them
 		for port := uint16(20000); !over.Load(); port++ {
-			playDenied(intruder, port)
+			if open = append(open, playDenied(intruder, port)); len(open) > 16 {
+				open[0].Reset(intruder.Client)
+				open = open[1:]
+			}
 		}
 	})
 	others.Go(func() { changeAll(t, w, &over) })
@@ -283,7 +287,7 @@ func TestChangeWhileProcessing(t *testing.T) {
 }
 
 // playDenied opens a connection and a call, as far as it is let.
-func playDenied(w *tracktest.World, port uint16) {
+func playDenied(w *tracktest.World, port uint16) *tracktest.Conn {
 	c := w.NewConn(w.Client, w.Server)
 	c.Ends[0].Port = port
 	c.Flags(w.Client, wire.SYN)
@@ -296,6 +300,7 @@ func playDenied(w *tracktest.World, port uint16) {
 	w.GRE(w.Client, w.Server, port)
 	w.GRE(w.Server, w.Client, 1)
 	w.Events()
+	return c
 }
 
 // changeAll swaps two sets of options, one of which denies the intruder.
