@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -67,7 +68,7 @@ func segments(t interface{ Fatal(...any) }, segment *layers.TCP, payload []byte)
 }
 
 func TestTCPChecksumOK(t *testing.T) {
-	for _, payload := range []string{"", "a", "ab", "abc", "\xff\xff\xff\xff", "\x00\x00\x00\x00\x00"} {
+	for _, payload := range []string{"", "a", "ab", "abc", "\xff\xff\xff\xff", "\x00\x00\x00\x00\x00", strings.Repeat("\xff\xfe", 99)} {
 		for _, frame := range segments(t, &layers.TCP{SrcPort: 1723, DstPort: 40000, Seq: 1, ACK: true, Window: 5}, []byte(payload)) {
 			frame = append(frame, 0xde, 0xad) // a trailer is no part of it
 			var p wire.Packet

@@ -73,8 +73,14 @@ func foldSum(sum uint64) uint64 {
 	return sum
 }
 
-// sumWords adds up the 16-bit words of b, the last one padded.
+// sumWords adds up the 16-bit words of b, the last one padded, as far as a
+// checksum goes: it takes 32 bits at a time, which foldSum makes 16 of (RFC
+// 1071, section 2).
 func sumWords(b []byte) (sum uint64) {
+	for ; len(b) >= 8; b = b[8:] {
+		words := binary.BigEndian.Uint64(b)
+		sum += words>>32 + words&0xffffffff
+	}
 	for ; len(b) >= 2; b = b[2:] {
 		sum += uint64(binary.BigEndian.Uint16(b))
 	}
