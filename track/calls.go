@@ -78,11 +78,12 @@ func (w *work) enterTranslation(c *connection, k *call) {
 // the key: then settle decides.
 func (w *work) enterKey(c *connection, r ref, role pptp.Role) bool {
 	k := w.t.calls.at(r)
-	key := c.greTo(k.side(role), k.outerID(role))
-	if old := w.t.findAgreed(c, &party{side: k.side(role), id: k.outerID(role), from: WAN}); old != 0 && old != r {
-		w.endCall(c, old, "replaced")
+	key, entry := c.greTo(k.side(role), k.outerID(role)), newKeyEntry(c, r, k)
+	had, found, ok := w.t.setEntry(&key, &entry)
+	if found && !ok && had.belongsTo(c) && had.call != r && w.t.lives(had.conn, had.numbered()) {
+		w.endCall(c, had.call, "replaced")
+		had, found, ok = w.t.setEntry(&key, &entry)
 	}
-	had, found, ok := w.t.setEntry(&key, newKeyEntry(c, r, k))
 	switch {
 	case found && ok:
 		w.displace(&key, &had)
@@ -105,7 +106,7 @@ type displaced struct {
 // what it counted is there when its end is reported.
 func (w *work) displace(key *flow.Key, had *keyEntry) {
 	aside := asideKey(key.Side, had.serial)
-	w.t.setEntry(&aside, *had)
+	w.t.setEntry(&aside, had)
 	w.displaced = append(w.displaced, displaced{key: *key, entry: *had})
 }
 

@@ -109,7 +109,7 @@ func (e *keyEntry) numbered() numbered { return numbered{e.call, e.serial} }
 // setEntry sets the key map's entry for a key and returns the one that was
 // there. It reports false if the key map is full, or the one that is there is of a
 // call that lives.
-func (t *Tracker) setEntry(key *flow.Key, to keyEntry) (had keyEntry, found, ok bool) {
+func (t *Tracker) setEntry(key *flow.Key, to *keyEntry) (had keyEntry, found, ok bool) {
 	hash := t.keymap[key.Side].Hash(key)
 	s := t.keymap[key.Side].Lock(hash)
 	defer s.Unlock()
@@ -120,7 +120,7 @@ func (t *Tracker) setEntry(key *flow.Key, to keyEntry) (had keyEntry, found, ok 
 	case found && !t.endings.has(e.conn, e.serial):
 		return *e, true, false
 	}
-	had, *e = *e, to
+	had, *e = *e, *to
 	return had, found, true
 }
 

@@ -134,11 +134,11 @@ func (t *Tracker) controlKeys() []flow.Key {
 func (t *Tracker) snapshot(c *identity, k *call) Call {
 	out := Call{
 		ID: k.serial.Load(), Zone: c.key.Zone, State: k.shown(), Kind: k.kind.String(), Adopted: k.adopted,
-		PNS: c.party(k, pptp.PNS), PAC: c.party(k, pptp.PAC),
 		Alias: c.aliasOf(k), Started: k.started.Std(), Control: c.control(),
 	}
+	out.PNS, out.PAC = out.Control.party(k, pptp.PNS), out.Control.party(k, pptp.PAC)
 	last := k.control
-	if k.state.CarriesGRE() {
+	if k.state.CarriesGRE() && k.list != expecting {
 		for _, from := range [...]Side{LAN, WAN} {
 			e := t.traffic(c, k, from)
 			last = max(last, e.last)
@@ -196,9 +196,14 @@ func (c *identity) aliasOf(k *call) *Alias {
 	return &Alias{Addr: c.alias.addr.Netip(), CallID: k.alias}
 }
 
-func (c *identity) party(k *call, role pptp.Role) Party {
+// party is the end with a role of a call that c controls.
+func (c *Control) party(k *call, role pptp.Role) Party {
 	id, _ := k.id(role)
-	return Party{Addr: c.addr(k.side(role)).Netip(), Side: k.side(role), CallID: id}
+	p := Party{Addr: c.LANAddr, Side: k.side(role), CallID: id}
+	if p.Side == WAN {
+		p.Addr = c.WANAddr
+	}
+	return p
 }
 
 func (c *identity) control() Control {
