@@ -35,14 +35,6 @@ func (o *Options) earlyBytes() int64 {
 	return int64(o.Limits.HoldBytes / 8 / flow.Sides / max(o.Workers, 1))
 }
 
-// askedCall is a call that is not agreed yet, by the GRE to an end whose ID is
-// known.
-type askedCall struct {
-	serial uint64
-	conn   ref
-	held   int32 // packets, by all Lanes
-}
-
 // earlyPacket is GRE that waits for a call to be agreed.
 type earlyPacket struct {
 	frame  *Frame
@@ -65,29 +57,15 @@ func (w *work) await(c *connection, k *call) {
 	for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
 		if _, known := k.id(role); known {
 			key := c.greTo(k.side(role), k.outerID(role))
-			w.free(key, w.t.enterAsked(&key, askedCall{serial: k.serial.Load(), conn: c.self}))
+			w.free(&key, w.t.enterAsked(&key, askedCall{serial: k.serial.Load(), conn: c.self}))
 		}
 	}
 }
 
-// enterAsked enters a call, in place of an older one that has the same key,
-// which it returns.
-func (t *Tracker) enterAsked(key *flow.Key, to askedCall) (had askedCall) {
-	hash := t.asked.Hash(key)
-	s := t.asked.Lock(hash)
-	defer s.Unlock()
-	a, _ := s.Insert(hash, key)
-	if a == nil || a.serial >= to.serial && !t.endings.has(a.conn, a.serial) {
-		return askedCall{}
-	}
-	had, *a = *a, to
-	return had
-}
-
 // free has what is held for a key decided about, if anything is.
-func (w *work) free(key flow.Key, a askedCall) {
+func (w *work) free(key *flow.Key, a askedCall) {
 	if a.held > 0 {
-		w.freed = append(w.freed, key)
+		w.freed = append(w.freed, *key)
 		w.t.answers.Add(1)
 	}
 }
@@ -99,56 +77,15 @@ func (w *work) answer(c *identity, k *call) {
 	for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
 		if _, known := k.id(role); known {
 			key := c.greTo(k.side(role), k.outerID(role))
-			w.free(key, w.t.leaveAsked(&key, k))
+			w.free(&key, w.t.leaveAsked(&key, k))
 		}
 	}
-}
-
-// leaveAsked removes the entry of a call, or of any call if this one is agreed,
-// and returns it.
-func (t *Tracker) leaveAsked(key *flow.Key, k *call) (had askedCall) {
-	hash := t.asked.Hash(key)
-	s := t.asked.Lock(hash)
-	defer s.Unlock()
-	if a := s.Find(hash, key); a != nil && (a.serial == k.serial.Load() || k.state.CarriesGRE()) {
-		had = *a
-		s.Delete(hash, key)
-	}
-	return had
-}
-
-// holdFor counts one more packet for the call that awaits it and returns the
-// call's number, or 0 if no call does or it has enough.
-func (t *Tracker) holdFor(key *flow.Key) (serial uint64) {
-	hash := t.asked.Hash(key)
-	s := t.asked.Lock(hash)
-	defer s.Unlock()
-	a := s.Find(hash, key)
-	if a == nil || a.held >= earlyPerID || t.endings.has(a.conn, a.serial) {
-		return 0
-	}
-	a.held++
-	return a.serial
-}
-
-// letGoOf counts n packets less for a call, and reports whether it still awaits
-// them.
-func (t *Tracker) letGoOf(key *flow.Key, serial uint64, n int32) bool {
-	hash := t.asked.Hash(key)
-	s := t.asked.Lock(hash)
-	defer s.Unlock()
-	a := s.Find(hash, key)
-	if a == nil || a.serial != serial || t.endings.has(a.conn, a.serial) {
-		return false
-	}
-	a.held -= n
-	return true
 }
 
 // tooEarly holds GRE of no call if it is for one that is not agreed yet. The
 // caller holds no lock.
 func (l *Lane) tooEarly(f *Frame) (held bool) {
-	if l.t.asked.Len() == 0 || l.settings.Policy.AnyGRE && l.t.nat == nil {
+	if l.t.asked.none(f.hash) || l.settings.Policy.AnyGRE && l.t.nat == nil {
 		return false
 	}
 	serial := l.t.holdFor(&f.key)

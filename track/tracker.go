@@ -23,10 +23,10 @@ type Tracker struct {
 	calls       *slab[call]
 	index       callNodes // of calls
 	locks       [lockStripes]connectionLock
-	asked       *flow.Table[askedCall] // GREKey: calls that are not agreed yet
-	answers     atomic.Uint64          // how many of them were answered for which GRE was held
-	pairs       *flow.Table[ports]     // PairKey -> connection that adopts
-	adoptees    adoptees               // directions that may be of calls agreed before
+	asked       *askedTable
+	answers     atomic.Uint64      // how many of them were answered for which GRE was held
+	pairs       *flow.Table[ports] // PairKey -> connection that adopts
+	adoptees    adoptees           // directions that may be of calls agreed before
 	unconfirmed *ageing
 	closed      *ageing
 	others      *recent[otherFlow] // ControlKey: with port 1723 at one end, but no control connections
@@ -77,7 +77,7 @@ func New(o Options) *Tracker {
 		calls:       newSlab[call](o.Limits.Calls),
 		endings:     newEndings(&o.Limits, endedAtOnce),
 		index:       newCallNodes(&o),
-		asked:       flow.NewTable[askedCall](askedFor(&o.Limits), o.Seed),
+		asked:       newAskedTable(askedFor(&o.Limits)),
 		pairs:       flow.NewTable[ports](o.Limits.Connections, o.Seed),
 		unconfirmed: newAgeing(o.Limits.Connections, func(p phase) bool { return p < open }),
 		closed:      newAgeing(o.Limits.Connections, func(p phase) bool { return p == closed }),
