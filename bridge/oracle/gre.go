@@ -37,7 +37,7 @@ func (k *call) outward() tuple {
 
 // connect lets the call's GRE through (exp_gre).
 func (m *model) connect(k *call) {
-	k.agreed = true
+	k.agreed, k.taken = true, false
 	out := k.outward()
 	if !m.has(IDsClash) && !(m.takes(k, out.inverse()) && m.takes(k, out)) {
 		m.wait(k)

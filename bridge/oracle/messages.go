@@ -109,8 +109,13 @@ func (m *model) callMessage(c *control, from End, s said) {
 }
 
 func (m *model) outRequest(c *control, from End, s said) {
-	k := m.forRequest(c, func(k *call) bool { return !k.incoming && k.isPNS(from, s.id) })
-	k.incoming, k.pns, k.agreed = false, from, false
+	same := func(k *call) bool { return !k.incoming && k.isPNS(from, s.id) }
+	k := m.forRequest(c, same)
+	if k.taken && k.state == outRequested && same(k) {
+		k.claim()
+		return // a repeat: the call has its answer, and waits for the ID in it
+	}
+	k.incoming, k.pns, k.agreed, k.taken = false, from, false, false
 	k.state = outRequested
 	k.pnsID, k.pnsKnown, k.pacKnown = s.id, true, false
 	k.claim()
@@ -124,7 +129,7 @@ func (m *model) inRequest(c *control, from End, s said) {
 		k.claim()
 		return // a repeat
 	}
-	k.incoming, k.pns, k.agreed = true, from.Other(), false
+	k.incoming, k.pns, k.agreed, k.taken = true, from.Other(), false, false
 	k.state = inRequested
 	k.pacID, k.pacKnown, k.pnsKnown = s.id, true, false
 	k.claim()
@@ -154,6 +159,7 @@ func (m *model) outReply(c *control, from End, s said) {
 		return
 	}
 	k.state, k.pacID, k.pacKnown = outConfirmed, s.id, true
+	k.claim()
 	m.connect(k)
 }
 
@@ -166,7 +172,9 @@ func (m *model) answerAnew(k *call, pacID uint16) {
 	}
 	m.forget(k)
 	k.pacID = pacID
-	m.connect(k)
+	if m.connect(k); !k.agreed {
+		k.claim() // it waits again
+	}
 }
 
 func (m *model) inReply(c *control, from End, s said) {
