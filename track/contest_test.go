@@ -171,3 +171,24 @@ func TestRestoredCallKeepsItsID(t *testing.T) {
 	w.Advance(ownerSilence + time.Second)
 	wantPass(t, w.GRE(w.Client, w.Server, 10), track.ReasonCall)
 }
+
+// TestWaitingCallKeepsItsAnswer: a call that waits for its ID and is asked for again
+// still is the one that its PAC ends by that ID, though another call of the connection
+// has the same number from its PNS.
+func TestWaitingCallKeepsItsAnswer(t *testing.T) {
+	w := tracktest.New(t)
+	one := w.Dial(w.Client, w.Server)
+	wantUp(t, one.OutCall(9, 3))
+	two, r := claim(w, 2, 3)
+	wantControl(t, r)
+	two.Say(w.Client, tracktest.OutRequest(2))
+	other := two.OutCall(3, 4)
+	w.Events()
+	two.Say(w.Server, tracktest.Disconnect(3))
+	if ended := eventsOf(w, track.EventCallEnded); len(ended) != 1 || ended[0].Call.PNS.CallID != 2 {
+		t.Errorf("calls ended: %+v; want the one that the client calls 2", ended)
+	}
+	wantUp(t, other)
+	wantCalls(t, w, 2)
+	w.CheckEmpty()
+}
