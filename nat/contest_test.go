@@ -44,3 +44,30 @@ func TestIDOfAnotherConnectionIsTaken(t *testing.T) {
 		}
 	}
 }
+
+// TestWaitingCallIsAnsweredAnew: a PAC on the LAN that grants a call once more which
+// waits for its ID gives it one that the WAN knows by another name, and the call comes
+// up.
+func TestWaitingCallIsAnsweredAnew(t *testing.T) {
+	for _, mode := range []func(*nat.Options){masquerade, byCallID} {
+		b := newBox(t, mode)
+		pac, pns := b.lan[0], b.wan[0]
+		old := b.Dial(pac, pns).OutCallBy(pns, 7, 9)
+		c := b.Dial(pac, pns)
+		c.Say(pns, tracktest.OutRequest(8))
+		first := c.Say(pac, tracktest.OutReply(9, 8, pptp.OutCallResultConnected))
+		wantEqual(t, "the ID of the call that has it", first.CallID(), old.PACAlias)
+		r := c.Say(pac, tracktest.OutReply(10, 8, pptp.OutCallResultConnected))
+		want(t, r, track.Expect, track.ReasonControl)
+		if alias := r.CallID(); alias == track.NoCallID || alias == old.PACAlias {
+			t.Errorf("the WAN knows the calls by IDs %d and %d", old.PACAlias, alias)
+		}
+		for _, r := range []tracktest.Result{b.GRE(pac, pns, 8), b.GRE(pns, c.To(pns), r.CallID())} {
+			if !r.Passed() || r.Reason != track.ReasonCall {
+				t.Errorf("%s, want it to pass", r)
+			}
+		}
+		wantUp(t, old)
+		b.checkEmpty(t)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
 )
 
@@ -190,5 +191,31 @@ func TestWaitingCallKeepsItsAnswer(t *testing.T) {
 	}
 	wantUp(t, other)
 	wantCalls(t, w, 2)
+	w.CheckEmpty()
+}
+
+// TestWaitingCallIsAnsweredAnew: a call that waits for an ID gets another one when its
+// PAC grants it once more, as long as no GRE of it was seen, but does not end when that
+// is refused.
+func TestWaitingCallIsAnsweredAnew(t *testing.T) {
+	w := tracktest.New(t)
+	one := w.Dial(w.Client, w.Server)
+	old := one.OutCall(9, 3)
+	two, r := claim(w, 2, 3)
+	wantControl(t, r)
+	two.Say(w.Client, tracktest.OutRequest(2))
+	w.Events()
+	wantControl(t, two.Say(w.Server, tracktest.OutReply(0, 2, pptp.OutCallResultBusy)))
+	if refused := eventsOf(w, track.EventCallRefused); refused != nil {
+		t.Errorf("calls refused: %+v; want none", refused)
+	}
+	want(t, two.Say(w.Server, tracktest.OutReply(4, 2, okOut)), track.Expect, track.ReasonControl)
+	wantPass(t, w.GRE(w.Client, w.Server, 4), track.ReasonCall)
+	wantPass(t, w.GRE(w.Server, w.Client, 2), track.ReasonCall)
+	wantUp(t, old)
+	one.Close()
+	w.Advance(2 * time.Second)
+	wantDrop(t, w.GRE(w.Client, w.Server, 3), track.ReasonNotNegotiated)
+	wantCalls(t, w, 1)
 	w.CheckEmpty()
 }

@@ -181,9 +181,9 @@ func (w *work) concerned(c *connection, from Side, v pptp.View) ref {
 	to := from.Other()
 	switch v.ControlType() {
 	case pptp.OutgoingCallReply:
-		return w.answered(c, party{pptp.OutgoingCall, pptp.PNS, to, peers, from}, pptp.PAC, own)
+		return w.answered(c, party{pptp.OutgoingCall, pptp.PNS, to, peers, from}, pptp.PAC, v)
 	case pptp.IncomingCallReply:
-		return w.answered(c, party{pptp.IncomingCall, pptp.PAC, to, peers, from}, pptp.PNS, own)
+		return w.answered(c, party{pptp.IncomingCall, pptp.PAC, to, peers, from}, pptp.PNS, v)
 	case pptp.IncomingCallConnected:
 		return w.pendingFirst(c, party{pptp.IncomingCall, pptp.PNS, to, peers, from})
 	case pptp.CallClearRequest, pptp.CallDisconnectNotify:
@@ -212,11 +212,12 @@ func (w *work) named(c *connection, from Side, id uint16) (r ref, whose Side) {
 
 // answered finds the call that a reply answers: one that waits for it, one that
 // got the same answer before, or one whose answer it may replace.
-func (w *work) answered(c *connection, asker party, replier pptp.Role, id uint16) ref {
+func (w *work) answered(c *connection, asker party, replier pptp.Role, v pptp.View) ref {
 	r := w.pendingFirst(c, asker)
 	if r != 0 {
 		k := w.t.calls.at(r)
-		if had, known := k.id(replier); known && had != id && !k.replaceable(c) {
+		id, _ := v.CallID()
+		if had, known := k.id(replier); known && had != id && !k.replaceable(c, v) {
 			return 0
 		}
 	}
@@ -225,10 +226,14 @@ func (w *work) answered(c *connection, asker party, replier pptp.Role, id uint16
 
 // replaceable reports whether another answer may replace the one that agreed an
 // outgoing call: as long as no GRE of it was seen. One of the LAN's end must have
-// a call ID that leaves.
-func (k *call) replaceable(c *connection) bool {
-	hasID := k.side(pptp.PAC) == WAN || !c.named || c.reserved.held
-	return k.list == expecting && k.kind == pptp.OutgoingCall && k.state == pptp.CallConnected && hasID
+// a call ID that leaves. The ends of a call that waits for a key have agreed as well:
+// another answer that refuses it does not end it.
+func (k *call) replaceable(c *connection, v pptp.View) bool {
+	if k.kind != pptp.OutgoingCall || k.side(pptp.PAC) == LAN && c.named && !c.reserved.held {
+		return false
+	}
+	result, _ := v.Result()
+	return k.list == expecting && k.state == pptp.CallConnected || k.awaitsKey() && result == granted
 }
 
 func (w *work) pendingFirst(c *connection, p party) ref {
@@ -264,7 +269,7 @@ func (w *work) transition(c *connection, r ref, next pptp.CallState, v pptp.View
 	case next == pptp.CallConnected && had != next:
 		if v.ControlType() == pptp.OutgoingCallReply {
 			id, _ := v.CallID()
-			k.setID(c, pptp.PAC, id)
+			w.setAnswer(c, k, id)
 			w.t.reindex(c, r) // it may still not be let in
 		}
 		return w.connect(c, r)
@@ -287,11 +292,7 @@ func (w *work) answerAnew(c *connection, r ref, id uint16) (opened bool) {
 	}
 	w.t.leaveKey(&c.identity, k, pptp.PAC)
 	w.t.leaveQuote(&c.identity, k)
-	if k.named && k.side(pptp.PAC) == LAN {
-		w.t.nat.letGo(&c.identity, had, true, w.now)
-		k.named = false
-	}
-	k.setID(c, pptp.PAC, id)
+	w.setAnswer(c, k, id)
 	switch entered := w.enterKey(c, r, pptp.PAC); {
 	case !entered && k.contested:
 		w.waitForKey(c, r)
@@ -304,4 +305,15 @@ func (w *work) answerAnew(c *connection, r ref, id uint16) (opened bool) {
 	w.answer(&c.identity, k)
 	w.callEvent(EventCallConnected, c, k)
 	return true
+}
+
+// setAnswer gives an outgoing call the ID that its PAC has assigned, in place of
+// another if it had one.
+func (w *work) setAnswer(c *connection, k *call, id uint16) {
+	had, known := k.id(pptp.PAC)
+	if known && had != id && k.named && k.side(pptp.PAC) == LAN {
+		w.t.nat.letGo(&c.identity, had, true, w.now)
+		k.named = false
+	}
+	k.setID(c, pptp.PAC, id)
 }

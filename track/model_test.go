@@ -232,7 +232,7 @@ func (m *model) reply(s said) {
 	switch {
 	case k == nil:
 		m.answerAnew(s)
-	case k.ids[s.from] >= 0 && k.ids[s.from] != s.own:
+	case k.ids[s.from] >= 0 && k.ids[s.from] != s.own && !(outgoing && k.taken && s.ok):
 	case !s.ok && (k.state == "requested" || k.state == "aborting" && outgoing):
 		m.end(func(gone *modelCall) bool { return gone == k })
 	case s.ok && k.state == "requested":

@@ -138,10 +138,13 @@ func (m *model) inRequest(c *control, from End, s said) {
 
 func (m *model) outReply(c *control, from End, s said) {
 	k := m.find(c, true, func(k *call) bool { return !k.incoming && k.isPNS(from.Other(), s.peerID) })
+	if k != nil && k.taken && s.id != k.pacID && s.result != ok {
+		return // another request is refused, and not what its ends have agreed
+	}
 	if k != nil && k.state == clearRequested && !k.agreed && s.result != ok && !m.has(AnyClear) {
 		m.drop(k) // there is nothing to clear
 	}
-	if k == nil || k.state != outRequested && k.state != outConfirmed || k.taken && s.id != k.pacID {
+	if k == nil || k.state != outRequested && k.state != outConfirmed {
 		return
 	}
 	if k.state == outConfirmed {

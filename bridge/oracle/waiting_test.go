@@ -3,6 +3,7 @@ package oracle
 import (
 	"testing"
 
+	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
 )
 
@@ -25,6 +26,9 @@ var waitingStories = []waiting{
 		story(outCall(2, 3), outCall(5, 3), []Op{server(tracktest.Disconnect(5))}, threeFour()), false},
 	{"the PAC has given 3 to an agreed call, which waits since, and ended that",
 		story(outCall(5, 3), outCall(2, 7), []Op{server(tracktest.OutReply(3, 2, okOut)), server(tracktest.Disconnect(2))}, threeFour()), false},
+	{"asked for again and answered anew", story(outCall(2, 3), outCall(2, 4), []Op{up(4)}), true},
+	{"asked for again and refused, it stays", story(outCall(2, 3), []Op{client(tracktest.OutRequest(2)),
+		server(tracktest.OutReply(0, 2, pptp.OutCallResultBusy))}, threeFour()), true},
 	{"agreed in the end, it is answered anew", story(outCall(2, 3), []Op{Fin{Conn: 1, From: Answerer},
 		server(tracktest.OutReply(3, 2, okOut)), server(tracktest.OutReply(4, 2, okOut)), up(4)}), true},
 }
