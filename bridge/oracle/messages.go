@@ -127,6 +127,7 @@ func (m *model) inRequest(c *control, from End, s said) {
 	k := m.forRequest(c, same)
 	if k.state == inReplied && same(k) && !m.has(RequestWithdraws) {
 		k.claim()
+		m.await(k)
 		return // a repeat
 	}
 	k.incoming, k.pns, k.agreed, k.taken = true, from.Other(), false, false

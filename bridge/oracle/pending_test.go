@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/grewire/grewire/track/pptp"
@@ -49,5 +50,22 @@ func TestCallsThatWaitForAnID(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRepeatedRequestAwaitsGRE: GRE that overtakes the Incoming-Call-Connected is held
+// once the call was asked for again, though another call had its ID in between.
+func TestRepeatedRequestAwaitsGRE(t *testing.T) {
+	ops := story(started(), []Op{client(tracktest.OutRequest(3)),
+		server(tracktest.InRequest(1)), client(tracktest.InReply(1, 1, okIn)),
+		server(tracktest.OutReply(1, 3, okOut)), server(tracktest.OutReply(9, 3, okOut)),
+		server(tracktest.InRequest(1)), up(1), server(tracktest.InConnected(1))})
+	hosts, dials := Hosts(0), []Dial{{Lan1, Wan1}}
+	steps := Render(Sequence{dials, ops}, hosts)
+	early := slices.IndexFunc(steps, func(s Step) bool { return s.gre != nil })
+	for name, o := range map[string]outcome{"grewire": playGrewire(hosts, steps), "the model": play(dials, steps, 0)} {
+		if o.frames[early] == nil || o.problems != nil {
+			t.Errorf("%s drops the GRE; problems: %v", name, o.problems)
+		}
 	}
 }
