@@ -172,13 +172,14 @@ func (l *Lane) propose(c *connection, f *Frame) {
 	p := &f.Packet
 	mine, other := &c.rejoining[l.side], &c.rejoining[l.side.Other()]
 	f.decide(Forward, ReasonControlOutOfWindow)
-	switch ours := l.ofHandshake(c, p); {
+	ours := l.ofHandshake(c, p) // also if it was sent before
+	switch {
 	case ours:
 		f.decide(Forward, ReasonControl)
 	case mine.shook && l.now.Sub(mine.agreed) < streamHold:
 		return
 	}
-	if !mine.goesOn(&other.end, p) {
+	if !ours && !mine.goesOn(&other.end, p) {
 		mine.octets.Close(l.t.buffers)
 		*mine, other.shook = candidate{end: c.ends[l.side].unseen()}, false
 	}

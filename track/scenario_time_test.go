@@ -401,6 +401,34 @@ func TestScenario079_SYNAloneEndsNothing(t *testing.T) {
 	wantUp(t, c.OutCall(8, 10))
 }
 
+// The new connection's first segment is sent again though what it says was
+// acknowledged, because the acknowledgment was lost behind the box; or the client asks
+// whether its peer is there.
+func TestScenario079_PortsUsedAgainAndOldOctetsSentAgain(t *testing.T) {
+	start := tracktest.Encode(tracktest.StartRequest())
+	for name, old := range map[string][]byte{"retransmission": start, "keep-alive": nil} {
+		t.Run(name, func(t *testing.T) {
+			w := tracktest.New(t)
+			c := w.Dial(w.Client, w.Server)
+			call := c.OutCall(6, 8)
+			for i := range c.Ends {
+				c.Ends[i].Next += 3_000_000
+			}
+			c.Handshake()
+			first := c.End(w.Client).Next
+			wantControl(t, c.Write(w.Client, start))
+			wantControl(t, c.Say(w.Client, tracktest.OutRequest(7)))
+			wantControl(t, c.Ack(w.Server))
+			wantControl(t, c.Transmit(w.Client, c.Segment(w.Client, first, wire.ACK, old)))
+			wantControl(t, c.Say(w.Server, tracktest.StartReply(pptp.StartResultOK)))
+			wantDown(t, call)
+			want(t, c.Say(w.Server, tracktest.OutReply(9, 7, okOut)), track.Expect, track.ReasonControl)
+			wantPass(t, w.GRE(w.Client, w.Server, 9), track.ReasonCall)
+			wantUsed(t, w, "connections", 1)
+		})
+	}
+}
+
 func TestScenario080_NoLeaks(t *testing.T) {
 	rounds := 100_000
 	if testing.Short() {
