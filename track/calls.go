@@ -50,6 +50,7 @@ func (w *work) connect(c *connection, r ref) bool {
 		return false
 	}
 	k.contested = false
+	w.t.touchKeys(c, k)
 	if !w.enterKey(c, r, pptp.PNS) || !w.enterKey(c, r, pptp.PAC) {
 		w.t.leaveKey(&c.identity, k, pptp.PNS)
 		w.t.expectations.Add(-flow.Sides)
@@ -211,7 +212,8 @@ func (w *work) greSeen(key *flow.Key, e *keyEntry) {
 	if k.seen[key.Side.Other()] {
 		w.callEvent(EventCallActive, c, k)
 	} else {
-		w.t.awaited.add(c.greTo(key.Side, k.outerID(k.roleOn(key.Side))))
+		other := c.greTo(key.Side, k.outerID(k.roleOn(key.Side)))
+		w.t.awaited.add(&other)
 	}
 }
 

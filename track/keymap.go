@@ -124,6 +124,15 @@ func (t *Tracker) setEntry(key *flow.Key, to *keyEntry) (had keyEntry, found, ok
 	return had, found, true
 }
 
+// touchKeys starts to bring the parts of the key map into the cache where the GRE
+// of a call will be, so that the misses overlap.
+func (t *Tracker) touchKeys(c *connection, k *call) {
+	for _, role := range [...]pptp.Role{pptp.PNS, pptp.PAC} {
+		key := c.greTo(k.side(role), k.outerID(role))
+		t.keymap[key.Side].TouchFree(t.keyHash(&key))
+	}
+}
+
 // asideKey is the key of a call's GRE that comes in by side once another call
 // has its own: no packet has it. A call's direction has one entry, under either,
 // so that there is room.

@@ -17,40 +17,44 @@ import (
 // place of another with the same slot, so that it costs a call little.
 type awaited struct {
 	seed  flow.Seed
-	slots [1024]awaitedSlot
+	locks [16]awaitedLock
+	slots [1024]flow.Key // as in the key map; zero if the slot is free
 }
 
-// awaitedSlot is a cache line.
-type awaitedSlot struct {
-	mu  sync.Mutex
-	key flow.Key // as in the key map; zero if the slot is free
+// awaitedLock guards a part of the slots. It has a cache line: to lock it must
+// not wait for memory, as it would if each slot had its own.
+type awaitedLock struct {
+	sync.Mutex
+	_ [56]byte
 }
 
-// slot returns where a direction has its place, wherever it comes from.
-func (a *awaited) slot(k flow.Key) *awaitedSlot {
-	k.Src = wire.Addr{}
-	return &a.slots[k.Hash(&a.seed)%uint64(len(a.slots))]
+// lock locks the place of a direction, wherever it comes from, and returns it.
+func (a *awaited) lock(k *flow.Key) (slot *flow.Key, lock *awaitedLock) {
+	anySource := *k
+	anySource.Src = wire.Addr{}
+	n := anySource.Hash(&a.seed) % uint64(len(a.slots))
+	lock = &a.locks[n%uint64(len(a.locks))]
+	lock.Lock()
+	return &a.slots[n], lock
 }
 
 // add notes a direction.
-func (a *awaited) add(k flow.Key) {
-	s := a.slot(k)
-	s.mu.Lock()
-	s.key = k
-	s.mu.Unlock()
+func (a *awaited) add(k *flow.Key) {
+	slot, lock := a.lock(k)
+	*slot = *k
+	lock.Unlock()
 }
 
 // take removes the direction that has k but for its source, and returns it.
 func (a *awaited) take(k flow.Key) (direction flow.Key, ok bool) {
-	s := a.slot(k)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	direction = s.key
+	slot, lock := a.lock(&k)
+	defer lock.Unlock()
+	direction = *slot
 	k.Src = direction.Src
 	if k != direction {
 		return flow.Key{}, false
 	}
-	s.key = flow.Key{}
+	*slot = flow.Key{}
 	return direction, true
 }
 

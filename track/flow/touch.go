@@ -21,3 +21,15 @@ func (t *Table[V]) Touch(hash uint64) (guess int) {
 		}
 	}
 }
+
+// TouchFree is Touch for a key that is to be inserted: it starts to bring in the
+// slot that the key will get, if no other takes it before.
+func (t *Table[V]) TouchFree(hash uint64) {
+	s := t.shard(hash)
+	for from := s.home(hash); ; from = s.wrap(from + groupSlots) {
+		if free := s.tags.group(from).free(); free != 0 {
+			prefetch(&s.entries[s.wrap(from+free.first())].key.Src.Hi, t.last)
+			return
+		}
+	}
+}
