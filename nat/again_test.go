@@ -78,3 +78,21 @@ func TestNothingReadThatCannotLeave(t *testing.T) {
 		t.Errorf("%d calls beside another host's by a segment that was dropped", n-1)
 	}
 }
+
+// TestNothingReadBehindAGapThatCannotLeave has a segment begin with octets that
+// passed by another way, and go on with a request: it cannot leave, and makes no
+// call.
+func TestNothingReadBehindAGapThatCannotLeave(t *testing.T) {
+	b, c := named(t)
+	lan := b.lan[0]
+	said, at := tracktest.Encode(tracktest.EchoRequest(1), tracktest.OutRequest(0x0105)), c.End(lan).Next
+	echo := len(tracktest.Encode(tracktest.EchoRequest(1)))
+	missed(c, lan, echo)
+	wantDrop(t, c.At(lan, at, said), track.ReasonNoTranslation)
+	if n := len(b.Tracker.Calls()); n != 1 {
+		t.Errorf("%d calls beside another host's by a segment that was dropped", n-1)
+	}
+	if r := c.At(lan, at+uint32(echo), said[echo:]); !r.Passed() || len(b.Tracker.Calls()) != 2 {
+		t.Errorf("the request alone: %s, with %d calls beside another host's", r, len(b.Tracker.Calls())-1)
+	}
+}

@@ -59,10 +59,10 @@ type goal struct {
 func (l *Lane) gated(c *connection, f *Frame) bool {
 	p := &f.Packet
 	d := &c.streams[l.side]
-	if !c.named || segmentEnd(p) == p.Seq || d.State() != stream.Reading {
+	if !c.named || segmentEnd(p) == p.Seq || !d.HasRead() {
 		return false // a FIN has its turn like any octet
 	}
-	switch early := after(dataPosition(p), d.Frontier(l.t.buffers)); {
+	switch early := d.State() == stream.Reading && after(dataPosition(p), d.Frontier(l.t.buffers)); {
 	case !early && !l.forgotten(c, f):
 		return false
 	case !early:
@@ -76,8 +76,8 @@ func (l *Lane) gated(c *connection, f *Frame) bool {
 }
 
 // forgotten reports whether a segment of the LAN's end begins with octets that were
-// read, and of which is no longer known how they left. It cannot leave, so that
-// nothing is read of it: a name that is given now, and leaves later, might be
+// read, or passed over, and of which is not known how they left. It cannot leave, so
+// that nothing is read of it: a name that is given now, and leaves later, might be
 // another host's by then.
 func (l *Lane) forgotten(c *connection, f *Frame) bool {
 	start := dataPosition(&f.Packet)

@@ -11,20 +11,20 @@ func (d *Direction) Position() (position uint32, ok bool) {
 // Resume makes d take up the thread, but not before position, nor before what it
 // has read.
 func (d *Direction) Resume(pool *Pool, position uint32) {
-	if d.hasRead() && after(d.next, position) {
+	if d.HasRead() && after(d.next, position) {
 		position = d.next
 	}
 	d.Close(pool)
 	d.next, d.resumes = position, true
 }
 
-// hasRead reports whether nothing before next is to be read again.
-func (d *Direction) hasRead() bool { return d.state == Reading || d.resumes }
+// HasRead reports whether d reads nothing before its Frontier any more.
+func (d *Direction) HasRead() bool { return d.state == Reading || d.resumes }
 
 // PassRead makes d, which has kept octets of a stream, pass over the messages that
 // other, which reads the same stream, has read.
 func (d *Direction) PassRead(pool *Pool, other *Direction) {
-	if !other.hasRead() {
+	if !other.HasRead() {
 		return
 	}
 	r := d.Segment(pool, d.Frontier(pool), nil)
