@@ -6,6 +6,7 @@ import (
 
 	"github.com/grewire/grewire/nat"
 	"github.com/grewire/grewire/track"
+	"github.com/grewire/grewire/track/pptp"
 	"github.com/grewire/grewire/track/tracktest"
 )
 
@@ -85,4 +86,26 @@ func TestRestartBeginsToMasquerade(t *testing.T) {
 	}
 	wantDrop(t, b.GRE(b.lan[0], b.wan[0], 9), track.ReasonNotNegotiated)
 	wantDrop(t, c.Say(b.lan[0], tracktest.EchoRequest(1)), track.ReasonNoTranslation)
+}
+
+// TestRestartWithinARefusal has the box restart when a reply that leaves as a
+// refusal has crossed in part: the rest leaves as it would have.
+func TestRestartWithinARefusal(t *testing.T) {
+	for _, mode := range []func(*nat.Options){masquerade, byCallID} {
+		for cut := 13; cut < 32; cut++ {
+			b := newBox(t, func(o *nat.Options) { mode(o); o.CallIDs = 1 })
+			lan, wan := b.lan[0], b.wan[0]
+			c := b.Dial(lan, wan)
+			c.OutCallBy(wan, 2, 1)
+			c.Say(wan, tracktest.OutRequest(0x0104))
+			reply, at := tracktest.Encode(tracktest.OutReply(3, 0x0104, pptp.OutCallResultConnected)), c.End(lan).Next
+			c.Write(lan, reply[:cut])
+			b.restart(nil)
+			c.At(lan, at+uint32(cut), reply[cut:])
+			r := c.At(lan, at, reply)
+			if wantRefused(t, r, 0x0104); r.CallID() != track.NoCallID {
+				t.Errorf("cut at %d: the reply leaves as %s, call %d", cut, r, r.CallID())
+			}
+		}
+	}
 }

@@ -66,11 +66,18 @@ func (h *head) known(from Side) uint32 {
 // patchHead adds what of a head lies in the segment [start, end) and is not as
 // it should be.
 func (l *Lane) patchHead(f *Frame, h *head, start, end uint32) {
-	from, to := uint32(0), uint32(h.n)
-	if after(start, h.position) {
-		from = min(start-h.position, to)
+	l.patchOctets(f, h, 0, uint32(h.n), start, end)
+	if h.refused { // which goes for octets that were not there yet, too
+		l.patchOctets(f, h, uint32(max(h.n, refusalAt)), uint32(min(h.size, headLength)), start, end)
 	}
-	if after(h.end(), end) {
+}
+
+// patchOctets is patchHead for the octets from one to another of a head.
+func (l *Lane) patchOctets(f *Frame, h *head, from, to, start, end uint32) {
+	if after(start, h.position) {
+		from = max(from, start-h.position)
+	}
+	if after(h.position+to, end) {
 		to = end - h.position
 	}
 	base := f.dataAt() + h.position - start

@@ -46,7 +46,8 @@ const savedHeads = 8
 
 // SavedHead is what a message of a translated connection begins with, as it has
 // left: at a position of the stream, so many octets. There is none if N is 0. Of
-// one that is Split no more was there, and its call ID not yet.
+// one that is Split no more was there, and its call ID not yet. What makes a reply a
+// refusal may be in Octets before it was there, behind the N.
 type SavedHead struct {
 	Position uint32
 	N        uint8

@@ -1,6 +1,8 @@
 package track
 
 import (
+	"encoding/binary"
+
 	"github.com/grewire/grewire/track/stream"
 )
 
@@ -21,17 +23,18 @@ func (t *Tracker) saveNamed(out *SavedConnection, c *connection) {
 	}
 }
 
-// saveHeads saves the last heads of a list, in their order. What makes a reply a
-// refusal is saved before it is there.
+// saveHeads saves the last heads of a list, in their order.
 func (n *aliases) saveHeads(out *[savedHeads]SavedHead, g headLog) {
 	for left := min(int(g.n), savedHeads); left > 0; left-- {
 		h := g.at(int(g.n) - left)
-		n := h.n
-		if h.refused {
-			n = uint8(min(h.size, headLength))
-		}
-		out[savedHeads-left] = SavedHead{Position: h.position, N: n, Octets: h.octets}
+		out[savedHeads-left] = SavedHead{Position: h.position, N: h.n, Octets: h.octets}
 	}
+}
+
+// refuses reports whether what makes a reply a refusal was saved before it was
+// there: of another head there is nothing behind its N octets.
+func (s *SavedHead) refuses() bool {
+	return s.N < headLength && binary.BigEndian.Uint16(s.Octets[refusalAt:]) == refusal
 }
 
 // saveSplit saves what is there of a message on its way, and returns where the
@@ -63,7 +66,9 @@ func (w *work) restoreHeads(saved *[savedHeads]SavedHead, c *connection, side Si
 		}
 		g := w.t.nat.heads.log(c, side)
 		h := head{position: s.Position, whole: !s.Split, named: !s.Split}
-		h.take(s.Octets[:s.N])
+		if h.take(s.Octets[:s.N]); s.refuses() {
+			h.refuse()
+		}
 		if last := g.last(); last != nil && after(last.stop(), h.position) || g.add(h) == nil {
 			continue
 		}
