@@ -1,10 +1,12 @@
 package nat_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/grewire/grewire/track"
 	"github.com/grewire/grewire/track/tracktest"
+	"github.com/grewire/grewire/track/wire"
 )
 
 // missed lets n octets of an end pass by another way, and its peer acknowledge
@@ -94,5 +96,40 @@ func TestNothingReadBehindAGapThatCannotLeave(t *testing.T) {
 	}
 	if r := c.At(lan, at+uint32(echo), said[echo:]); !r.Passed() || len(b.Tracker.Calls()) != 2 {
 		t.Errorf("the request alone: %s, with %d calls beside another host's", r, len(b.Tracker.Calls())-1)
+	}
+}
+
+// TestPositionsThatComeRound has the WAN's end begin a message, say what is none
+// behind it, and go on by 4 GiB: what it says at the same position then is its own.
+func TestPositionsThatComeRound(t *testing.T) {
+	b := newBox(t, masquerade)
+	lan, wan := b.lan[0], b.wan[0]
+	c := b.NewConn(lan, wan)
+	for _, h := range []*tracktest.Host{lan, wan} {
+		s := c.Segment(h, c.End(h).Next, wire.SYN, nil)
+		if s.Options = []byte{3, 3, 14, 0}; h == wan {
+			s = c.Segment(h, c.End(h).Next, wire.SYN|wire.ACK, nil)
+			s.Options = []byte{3, 3, 14, 0}
+		}
+		c.Transmit(h, s)
+	}
+	c.Ack(lan)
+	c.Start(lan)
+	at := c.End(wan).Next
+	for _, data := range [][]byte{{0, 16, 0}, make([]byte, 20)} {
+		c.Write(wan, data)
+		c.Ack(lan)
+	}
+	for _, on := range []uint32{1 << 30, 2 << 30, 3 << 30, 4<<30 - 10} {
+		c.End(wan).Next = at + on
+		c.Write(wan, []byte{9})
+		c.End(lan).Got = c.End(wan).Next
+		c.Ack(lan)
+	}
+	said := []byte{9, 9, 9, 9, 9}
+	r := c.At(wan, at, said)
+	var p wire.Packet
+	if wire.Decode(r.Out, &p); !r.Passed() || !bytes.Equal(r.Out[p.Payload:p.End], said) {
+		t.Errorf("% x leaves, want % x: %s", r.Out[p.Payload:p.End], said, r)
 	}
 }

@@ -250,8 +250,11 @@ func (w *work) promise(c *connection, side Side, position uint32, messages int) 
 // by any number of octets, and its positions come round.
 func (n *aliases) freeHeads(c *connection, side Side, acknowledged uint32) {
 	g := n.heads.log(c, side)
-	g.acknowledged(acknowledged)
-	if side == WAN && c.streams[side].State() != stream.Reading {
+	unread := side == WAN && c.streams[side].State() != stream.Reading
+	if last := g.last(); unread && last != nil {
+		last.whole = true // no more of it comes
+	}
+	if g.acknowledged(acknowledged); unread {
 		g.drop(int(g.done))
 	}
 	n.heads.giveBack(c, side)
