@@ -68,7 +68,7 @@ func TestNothingReadThatCannotLeave(t *testing.T) {
 	lan, wan := b.lan[0], b.wan[0]
 	at := c.End(lan).Next
 	var said []byte
-	for i := range uint32(20) {
+	for i := range uint32(80) {
 		echo := tracktest.Encode(tracktest.EchoRequest(i))
 		said = append(said, echo...)
 		c.Write(lan, echo)
@@ -131,5 +131,31 @@ func TestPositionsThatComeRound(t *testing.T) {
 	var p wire.Packet
 	if wire.Decode(r.Out, &p); !r.Passed() || !bytes.Equal(r.Out[p.Payload:p.End], said) {
 		t.Errorf("% x leaves, want % x: %s", r.Out[p.Payload:p.End], said, r)
+	}
+}
+
+// TestAcknowledgmentLostBehindTheBox has an end send messages again whose
+// acknowledgment it has not got, in one segment or cut: they cross, so that they
+// are acknowledged again.
+func TestAcknowledgmentLostBehindTheBox(t *testing.T) {
+	for _, n := range []int{3, 5, 20, 100} {
+		b, c := named(t)
+		lan := b.lan[0]
+		at := c.End(lan).Next
+		var said []byte
+		for i := range uint16(n) {
+			said = append(said, tracktest.Encode(tracktest.OutRequest(0x0100+i), tracktest.EchoRequest(uint32(i)))...)
+		}
+		said = said[:min(len(said), 9000)]
+		c.Write(lan, said)
+		c.Ack(b.wan[0])
+		if r := c.At(lan, at, said); !r.Passed() {
+			t.Errorf("%d messages again: %s", 2*n, r)
+		}
+		for from := 0; from < len(said); from += 536 {
+			if r := c.At(lan, at+uint32(from), said[from:min(from+536, len(said))]); !r.Passed() {
+				t.Errorf("%d messages again, from octet %d on: %s", 2*n, from, r)
+			}
+		}
 	}
 }

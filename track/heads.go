@@ -55,7 +55,8 @@ func (h *head) take(v pptp.View) {
 // by its position in a few steps. There are rings of three sizes. Each direction
 // has one of fewHeads of its own, which no other gets: so many messages can be on
 // their way whatever others do. The larger ones are shared by all, and a direction
-// has one while more than fewHeads of its messages are not acknowledged.
+// has one while more than fewHeads of its messages are not acknowledged, and keeps it
+// until others may need it.
 //
 // maxHeads is how many a direction may have on their way: all of the shortest
 // messages that a segment in a jumbo frame has room for, so that a segment that is
@@ -198,12 +199,21 @@ func (r *headRings) makeRoom(c *connection, side Side, position uint32, messages
 	}
 }
 
-// giveBack takes a direction's larger ring back that it needs no more.
+// giveBack takes a direction's larger ring back that it needs no more, if others may
+// need it soon: as long as more than half of such rings are free, what is
+// acknowledged stays known.
 func (r *headRings) giveBack(c *connection, side Side) {
-	if list := &c.heads[side]; (list.some|list.many) != 0 && list.waiting() <= fewHeads {
+	list := &c.heads[side]
+	if list.waiting() > fewHeads {
+		return
+	}
+	if list.some != 0 && crowded(r.some) || list.many != 0 && crowded(r.many) {
 		r.move(c, side, headList{})
 	}
 }
+
+// crowded reports whether more than half of a slab's elements are in use.
+func crowded[T any](s *slab[T]) bool { return 2*s.used() > len(s.items) }
 
 // move puts the newest heads of a direction into another ring, as many as fit.
 func (r *headRings) move(c *connection, side Side, to headList) {

@@ -264,7 +264,8 @@ func (l *Lane) readKept(c *connection, f *Frame, side Side, from *candidate) {
 	c.streams[side].Close(l.t.buffers)
 	octets := from.octets
 	from.octets = stream.Direction{}
-	if c.named && !l.promise(c, side, octets.Begin(), stream.BufferSize/pptp.HeaderLength+1) {
+	messages := len(octets.Partial(l.t.buffers))/pptp.HeaderLength + 1
+	if c.named && !l.promise(c, side, octets.Begin(), messages) {
 		octets.Lose(l.t.buffers)
 		c.streams[side] = octets
 		return
