@@ -76,6 +76,9 @@ func (l *line) advance(now time.Time) {
 		l.say("up")
 	}
 	endless := l.plan.count < 0
+	if l.session.askedAgain && !endless {
+		l.startOver(now)
+	}
 	if (endless || l.sent < l.plan.count) && !now.Before(l.next) {
 		l.session.ping(uint16(l.sent), l.plan.sizes[l.sent%len(l.plan.sizes)])
 		l.sent++
@@ -86,6 +89,14 @@ func (l *line) advance(now time.Time) {
 		l.session.echo()
 		l.say("pinged")
 	}
+}
+
+// startOver sends all echo requests again: the peer was not up to see them.
+func (l *line) startOver(now time.Time) {
+	s := l.session
+	clear(s.answered)
+	s.askedAgain, s.replyCount = false, 0
+	l.sent, l.pinged, l.next = 0, false, now
 }
 
 func (l *line) answeredOrLate(now time.Time) bool {

@@ -82,3 +82,30 @@ func TestRawNeedsTerminal(t *testing.T) {
 		t.Error("a pipe was made a raw terminal")
 	}
 }
+
+// TestPingsAgain: a peer that asks again has missed the answer to its request, and
+// with it the pings that came behind.
+func TestPingsAgain(t *testing.T) {
+	p := newPair()
+	p.bringUp(t)
+	p.client.ipcp.agreed = false
+	const pings = 3
+	server := &line{session: p.server, plan: pingPlan{count: pings, sizes: []int{0}}, report: func(report) {}}
+	advance := func(now time.Time) {
+		for range pings + 1 {
+			server.advance(now)
+		}
+		p.exchange()
+	}
+	advance(testStart)
+	if p.client.requests != 0 {
+		t.Fatalf("%d pings are answered by a client that is not up", p.client.requests)
+	}
+	later := testStart.Add(time.Hour)
+	p.client.tick(later)
+	p.exchange()
+	advance(later)
+	if p.client.requests != pings || p.server.replyCount != pings {
+		t.Errorf("%d pings arrive and %d are answered, want %d", p.client.requests, p.server.replyCount, pings)
+	}
+}

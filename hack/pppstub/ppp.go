@@ -71,6 +71,7 @@ type session struct {
 	assign    netip.Addr // what a peer without an address gets
 
 	ended      bool // the peer ended the link
+	askedAgain bool // the peer asks although both were up: it missed the answer
 	lcpEchoes  int  // LCP Echo-Replies received
 	answered   map[uint16]bool
 	requests   int // echo requests received, all answered
@@ -193,6 +194,7 @@ func (s *session) answerRequest(protocol uint16, l *layer, id byte, data []byte)
 	case nak != nil:
 		s.control(protocol, confNak, id, nak)
 	default:
+		s.askedAgain = s.askedAgain || s.up()
 		l.accepted = true
 		s.control(protocol, confAck, id, data)
 	}
