@@ -21,7 +21,7 @@ func TestLabAdopt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	client, err := bridgetest.Dial(b.top.Client, bridgetest.ServerAddr, bridgetest.DialOptions{
-		EchoInterval: 2 * time.Second, Pings: bridgetest.Pings{Count: -1, Interval: 20 * time.Millisecond},
+		EchoInterval: echoOften, Pings: bridgetest.Pings{Count: -1, Interval: 20 * time.Millisecond},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func TestLabReload(t *testing.T) {
 	}
 	const pings = 300
 	client, err := bridgetest.Dial(b.top.Client, bridgetest.ServerAddr, bridgetest.DialOptions{
-		Pings: bridgetest.Pings{Count: pings, Interval: 10 * time.Millisecond}, EchoInterval: 3 * time.Second,
+		Pings: bridgetest.Pings{Count: pings, Interval: 10 * time.Millisecond}, EchoInterval: echoOften,
 	})
 	if err != nil {
 		t.Fatal(err)

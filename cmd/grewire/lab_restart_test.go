@@ -14,6 +14,11 @@ import (
 	"github.com/grewire/grewire/track"
 )
 
+// echoOften is how often pptp asks for an echo. It ends the call if one is not
+// answered in the same time (--max-echo-wait has no effect), which must be longer
+// than a restart beside other load takes.
+const echoOften = 8 * time.Second
+
 // TestLabRestart starts the box anew under a real call, once after SIGTERM and
 // once after SIGKILL: the call goes on, with its number, without being dialled
 // again, and hangs up in good order at last.
@@ -30,7 +35,7 @@ func TestLabRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, err := bridgetest.Dial(b.top.Client, bridgetest.ServerAddr, bridgetest.DialOptions{
-		Pings: bridgetest.Pings{Count: -1, Interval: 20 * time.Millisecond}, EchoInterval: 3 * time.Second,
+		Pings: bridgetest.Pings{Count: -1, Interval: 20 * time.Millisecond}, EchoInterval: echoOften,
 	})
 	if err != nil {
 		t.Fatal(err)

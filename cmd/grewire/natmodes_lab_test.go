@@ -128,7 +128,7 @@ func TestLabMasqueradeRestart(t *testing.T) {
 	defer cancel()
 	callID := uint16(0x1234)
 	clients := b.dialAll(b.top.Clients, bridgetest.ServerAddr, bridgetest.DialOptions{
-		CallID: &callID, Pings: bridgetest.Pings{Count: -1, Interval: 20 * time.Millisecond}, EchoInterval: 2 * time.Second,
+		CallID: &callID, Pings: bridgetest.Pings{Count: -1, Interval: 20 * time.Millisecond}, EchoInterval: echoOften,
 	})
 	for _, c := range clients {
 		if _, err := c.Ready(ctx); err != nil {
