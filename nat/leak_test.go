@@ -91,3 +91,38 @@ func TestErrorsAboutNothingKnownStayIn(t *testing.T) {
 		})
 	}
 }
+
+// TestFragmentsOfSYN has the data of a SYN come in fragments.
+func TestFragmentsOfSYN(t *testing.T) {
+	b := newBox(t, masquerade)
+	lan, wan := b.lan[0], b.wan[0]
+	c := b.NewConn(lan, wan)
+	data := tracktest.Encode(tracktest.OutRequest(0x0105))
+	data[11] = data[12] // what is before it is no ID
+	s := c.Segment(lan, c.End(lan).Next, wire.SYN, data[:13])
+	f := s.IP(lan, wan).Cut(lan, wan, 32)
+	for i, frame := range f {
+		r := b.Send(track.LAN, frame)
+		if i == 1 && r.Passed() {
+			t.Errorf("half an ID leaves: %s", r)
+		}
+	}
+}
+
+// TestFragmentsOfSYNOnOpen has a SYN of an open connection come in fragments, the
+// first of which has no data.
+func TestFragmentsOfSYNOnOpen(t *testing.T) {
+	b, c := named(t)
+	lan, wan := b.lan[0], b.wan[0]
+	at := c.End(lan).Next
+	c.Say(lan, tracktest.OutRequest(0x0105))
+	hidden := tracktest.Encode(tracktest.OutReply(0x0105, 9, 1))
+	s := c.Segment(lan, at+29, wire.SYN, hidden)
+	s.Options = []byte{2, 4, 5, 180}
+	for i, frame := range s.IP(lan, wan).Cut(lan, wan, 24) {
+		r := b.Send(track.LAN, frame)
+		if i == 1 && r.Passed() {
+			t.Errorf("data of a SYN that nobody has read leave: %s", r)
+		}
+	}
+}

@@ -111,7 +111,7 @@ func (l *Lane) describe(d *datagram, f *Frame) {
 		if l.t.nat != nil && l.side == WAN {
 			l.t.nat.resolve(&d.control)
 		}
-		d.header, d.position = uint16(p.Payload-p.FragmentData), p.Seq
+		d.header, d.position = uint16(p.Payload-p.FragmentData), dataPosition(p)
 		d.ordered, d.next = d.verdict.Passes() && l.t.nat.translatable(p.Src, p.Zone), uint16(piece(p))
 	}
 }

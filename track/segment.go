@@ -171,7 +171,7 @@ func (l *Lane) syn(c *connection, f *Frame) {
 		l.beginDirection(c, f)
 	case c.phase == opening && !c.ends[l.side].known: // the first, or both at once (section 3.5)
 		l.beginDirection(c, f)
-	case c.named && l.side == LAN && f.Packet.PayloadLength() > 0:
+	case c.named && l.side == LAN && (f.Packet.PayloadLength() > 0 || f.Packet.Fragment):
 		f.decide(Drop, ReasonNoTranslation) // nobody looks at its data
 	default:
 		c.synSide = l.side
