@@ -69,6 +69,9 @@ type connection struct {
 	restored  Time
 	rejoining [flow.Sides]candidate
 	trial     trial // of the candidates, if they shook hands
+	// trialHeads are of what the LAN's end has said on trial, from trialFirst on.
+	trialHeads headList
+	trialFirst uint32
 
 	reserved reservation
 	heads    [flow.Sides]headList // by the side that sends

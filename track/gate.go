@@ -292,7 +292,8 @@ func (l *Lane) translate(c *connection, f *Frame) {
 		return
 	}
 	l.readdress(c, f)
-	if !l.patch(c, f, dataPosition(p), p.PayloadLength()) && l.side == LAN && !l.needless(c, f) {
+	l.pinNeedless(c, f)
+	if !l.patch(c, f, dataPosition(p), p.PayloadLength()) && l.side == LAN {
 		f.Change = Change{}
 		f.decide(Drop, ReasonNoTranslation)
 		return
@@ -318,11 +319,6 @@ func (l *Lane) unread(c *connection, f *Frame) bool {
 		return d.State() == stream.Reading && ahead && outOfWindow
 	}
 	return d.State() == stream.Searching || ahead || outOfWindow
-}
-
-// needless reports whether a segment may leave unread, see saysNoID.
-func (l *Lane) needless(c *connection, f *Frame) bool {
-	return (c.stale() || l.ofHandshake(c, &f.Packet)) && saysNoID(l.side, f.Data[f.Packet.Payload:f.Packet.End])
 }
 
 // learn takes note of the MAC address by which the LAN's end can be reached, which

@@ -70,16 +70,19 @@ const (
 
 // headRings are the rings of all directions.
 type headRings struct {
-	few  [][flow.Sides][fewHeads]head // by connection
-	some *slab[[someHeads]head]
-	many *slab[[maxHeads]head]
+	few [][flow.Sides][fewHeads]head // by connection
+	// trial has, by connection, the heads of what the LAN's end has said on trial.
+	trial [][fewHeads]head
+	some  *slab[[someHeads]head]
+	many  *slab[[maxHeads]head]
 }
 
 func newHeadRings(l *Limits) headRings {
 	return headRings{
-		few:  make([][flow.Sides][fewHeads]head, l.Connections),
-		some: newSlab[[someHeads]head](2*l.Calls/someHeads + 8),
-		many: newSlab[[maxHeads]head](l.Calls/maxHeads/4 + 2),
+		few:   make([][flow.Sides][fewHeads]head, l.Connections),
+		trial: make([][fewHeads]head, l.Connections),
+		some:  newSlab[[someHeads]head](2*l.Calls/someHeads + 8),
+		many:  newSlab[[maxHeads]head](l.Calls/maxHeads/4 + 2),
 	}
 }
 
@@ -119,6 +122,17 @@ func (r *headRings) log(c *connection, side Side) headLog {
 	return headLog{list, r.few[c.self-1][side][:]}
 }
 
+// trialLog returns the heads of what the LAN's end has said on trial.
+func (r *headRings) trialLog(c *connection) headLog {
+	return headLog{&c.trialHeads, r.trial[c.self-1][:]}
+}
+
+// takeTrial makes the heads of what was said on trial the LAN's end's, which has
+// no others.
+func (r *headRings) takeTrial(c *connection, heads headList) {
+	r.few[c.self-1][LAN], c.heads[LAN] = r.trial[c.self-1], heads
+}
+
 // at returns the head number i, from the oldest on.
 func (g *headLog) at(i int) *head { return &g.ring[(int(g.first)+i)%len(g.ring)] }
 
@@ -144,19 +158,26 @@ func (g *headLog) search(position uint32) int {
 	return low
 }
 
-// add puts a head behind the others, in the place of the oldest if that is needed
-// and is acknowledged. It returns nil if there is no room.
-func (g *headLog) add(h head) *head {
+// add puts a head behind the others, see insert.
+func (g *headLog) add(h head) *head { return g.insert(int(g.n), h) }
+
+// insert makes a head number i, in the place of the oldest if that is needed and is
+// acknowledged. It returns nil if there is no room.
+func (g *headLog) insert(i int, h head) *head {
 	if int(g.n) == len(g.ring) {
-		if g.done == 0 {
+		if g.done == 0 || i == 0 {
 			return nil
 		}
 		g.drop(1)
+		i--
 	}
 	g.n++
-	last := g.last()
-	*last = h
-	return last
+	for later := int(g.n) - 1; later > i; later-- {
+		*g.at(later) = *g.at(later - 1)
+	}
+	g.done = min(g.done, uint16(i))
+	*g.at(i) = h
+	return g.at(i)
 }
 
 // drop forgets so many of the oldest.
@@ -300,21 +321,33 @@ func messagesIn(d *stream.Direction, pool *stream.Pool, position uint32, data []
 }
 
 // headOf returns the head of the message at a position, with what is there of it
-// by now, or nil if there is no room, or if it begins within the last one.
+// by now, or nil if there is no room, if it begins within another one, or if all of
+// it is there already: it may have left as another than is read now.
 func (w *work) headOf(c *connection, side Side, position uint32, v pptp.View, whole bool) *head {
 	g := w.t.nat.heads.log(c, side)
-	h := g.last()
-	if h == nil || h.position != position {
-		if h != nil && after(h.stop(), position) {
-			return nil
-		}
-		if h = g.add(head{position: position}); h == nil {
-			return nil
-		}
+	h := g.begun(position)
+	if h == nil || h.whole {
+		return nil
 	}
 	h.take(v)
 	if h.whole = whole; h.refused {
 		h.refuse()
 	}
 	return h
+}
+
+// begun returns the head of the message at a position, which is new if there was
+// none. It returns nil if there is no room, or if that is within another message.
+func (g *headLog) begun(position uint32) *head {
+	i := g.search(position)
+	if h := g.last(); h != nil && h.position == position {
+		return h // as yet it may have no octet
+	}
+	if i < int(g.n) && !after(g.at(i).position, position) {
+		if g.at(i).position != position {
+			return nil
+		}
+		return g.at(i)
+	}
+	return g.insert(i, head{position: position})
 }

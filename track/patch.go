@@ -28,7 +28,7 @@ func dataPosition(p *wire.Packet) uint32 {
 // what they were when they left first.
 func (l *Lane) patch(c *connection, f *Frame, start uint32, data int) (known bool) {
 	end, first := start+uint32(data), len(l.octets)
-	g := l.t.nat.heads.log(c, l.side)
+	g := l.logOf(c, f)
 	for i := g.search(start); i < int(g.n) && after(end, g.at(i).position); i++ {
 		l.patchHead(f, g.at(i), start, end)
 	}

@@ -147,22 +147,6 @@ func (l *Lane) believe(c *connection, f *Frame) bool {
 	return true
 }
 
-// saysNoID reports whether octets are whole messages without an ID that might have
-// to change. They may leave a stale connection unread, and have to: where the
-// other end is will only be known from how it answers an Echo-Request.
-func saysNoID(from Side, octets []byte) bool {
-	for len(octets) > 0 {
-		v := pptp.View(octets)
-		_, named := idField(from, v)
-		if named || v.MessageType() != pptp.ControlMessage || v.Magic() != pptp.MagicCookie ||
-			!v.Complete() || int(v.Length()) != pptp.FixedLength(v.ControlType()) {
-			return false
-		}
-		octets = octets[v.Length():]
-	}
-	return true
-}
-
 // near reports whether sequence numbers are no further apart than what a control
 // connection says while the box is away: all messages of a few calls a second.
 func near(a, b uint32) bool { return int32(a-b) < 1<<24 && int32(b-a) < 1<<24 }

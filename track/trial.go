@@ -36,6 +36,9 @@ func (l *Lane) shake(c *connection, f *Frame) {
 		n.first = n.end.end
 		n.octets.Start(l.t.buffers, n.first)
 	}
+	if first := c.rejoining[LAN].first; first != c.trialFirst {
+		c.trialFirst, c.trialHeads = first, headList{}
+	}
 }
 
 // handshaken takes a segment of a connection on trial, and reports whether it has
@@ -53,9 +56,12 @@ func (l *Lane) handshaken(c *connection, f *Frame) bool {
 
 // takeHandshaken makes c the new connection that its candidates' handshake began.
 func (l *Lane) takeHandshaken(c *connection, f *Frame) {
-	pair, opener, tried := c.rejoining, c.synSide, c.trial
+	pair, opener, tried, heads := c.rejoining, c.synSide, c.trial, c.trialHeads
 	c.rejoining = [flow.Sides]candidate{}
 	l.restart(c, opener)
+	if c.named {
+		l.t.nat.heads.takeTrial(c, heads)
+	}
 	for side := range pair {
 		c.ends[side], c.first[side] = pair[side].end, pair[side].first
 		c.streams[side].Close(l.t.buffers)
