@@ -62,7 +62,8 @@ func (l *Lane) gated(c *connection, f *Frame) bool {
 	if !c.named || segmentEnd(p) == p.Seq || !d.HasRead() {
 		return false // a FIN has its turn like any octet
 	}
-	switch early := d.State() == stream.Reading && after(dataPosition(p), d.Frontier(l.t.buffers)); {
+	inOrder := d.State() == stream.Reading || l.side == LAN // what is passed over there never leaves
+	switch early := inOrder && after(dataPosition(p), d.Frontier(l.t.buffers)); {
 	case !early && !l.forgotten(c, f):
 		return false
 	case !early:

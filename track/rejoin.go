@@ -231,12 +231,36 @@ func (l *Lane) catchUp(c *connection, f *Frame) {
 	}
 	c.joined = [flow.Sides]bool{true, true}
 	l.missed(c)
+	begin := [flow.Sides]uint32{}
+	begin[l.side], begin[l.side.Other()] = f.Packet.Seq, pair[l.side.Other()].end.end
+	if c.named {
+		l.notBeyond(lacks(l.side, f, &pair), &begin[LAN], &pair[LAN])
+	}
 	for side := range pair {
 		pair[side].octets.PassRead(l.t.buffers, &c.streams[side])
+		l.resume(c, Side(side), begin[side])
 	}
-	l.resume(c, l.side, f.Packet.Seq)
-	l.resume(c, l.side.Other(), pair[l.side.Other()].end.end)
 	l.moveTo(c, f, &pair)
+}
+
+// lacks is the position of the first octet of the LAN's end that the WAN's has not
+// acknowledged.
+func lacks(from Side, f *Frame, pair *[flow.Sides]candidate) uint32 {
+	if from == WAN {
+		return f.Packet.Ack
+	}
+	return pair[WAN].end.acked
+}
+
+// notBeyond makes the LAN's end of a translated connection be read from a position on
+// at the latest: what its peer lacks comes again, and would not leave unread.
+func (l *Lane) notBeyond(position uint32, begin *uint32, kept *candidate) {
+	if after(*begin, position) {
+		*begin = position
+	}
+	if kept.octets.Holds() && after(kept.octets.Begin(), position) {
+		kept.octets.Close(l.t.buffers)
+	}
 }
 
 // readKept reads what was kept of the segments of the end on side.

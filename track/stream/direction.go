@@ -69,8 +69,11 @@ func (d *Direction) Close(pool *Pool) {
 // reports whether that happened. d is Reading then if it holds octets from
 // behind the gap that are messages as far as can be told: call Segment without
 // octets to read them, and Acknowledged again, for there may be another gap.
-// Otherwise it is Searching, from position on.
+// Otherwise it is Searching, from position on. If it is already, it goes on there.
 func (d *Direction) Acknowledged(pool *Pool, position uint32) (missed bool) {
+	if d.resumes && after(position, d.next) {
+		d.next = position
+	}
 	if d.state != Reading || !after(position, d.Frontier(pool)) {
 		return false
 	}
