@@ -53,7 +53,7 @@ var counts = regexp.MustCompile(`(\d+) packets? captured, (\d+) packets? receive
 const (
 	// captureBuffer is the kernel's buffer in KiB: room for what a fast sender
 	// puts on a NIC while tcpdump is off the CPU.
-	captureBuffer = "65536"
+	captureBuffer = "262144"
 	// captureSnaplen is what the longest super-frame has, and what every frame
 	// takes of the buffer.
 	captureSnaplen = "65600"
