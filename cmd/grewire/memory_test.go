@@ -21,7 +21,7 @@ const (
 	octetsPerCall       = 512
 	octetsPerFragment   = 1280
 	// What translation adds to them.
-	octetsPerTranslatedConnection = 384
+	octetsPerTranslatedConnection = 512
 	octetsPerTranslatedCall       = 1024
 	// octetsPerSharedCall is what several workers in a direction add: a key map in
 	// shards, each with room for what chance may put there.
