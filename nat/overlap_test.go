@@ -82,13 +82,8 @@ func TestAnotherThanWasKept(t *testing.T) {
 // the box, and the next leave. Sent again, the first leaves, too.
 func TestLostBeforeWhatIsNeedless(t *testing.T) {
 	for _, away := range []uint32{0, 1 << 17} {
-		b, c := named(t)
+		b, c := staleBy(t, away)
 		lan, wan := b.lan[0], b.wan[0]
-		b.restart(nil)
-		c.End(lan).Next += away
-		c.End(lan).Got += 32
-		c.End(wan).Got = c.End(lan).Next
-		c.End(wan).Next += 32
 		at, lost := c.End(lan).Next, tracktest.Encode(tracktest.EchoRequest(2))
 		if r := c.At(lan, at+uint32(len(lost)), tracktest.Encode(tracktest.EchoReply(1))); !r.Passed() {
 			t.Fatalf("an Echo-Reply of a stale connection: %s", r)

@@ -31,17 +31,25 @@ func TestLostBehindWhatWasMissed(t *testing.T) {
 	}
 }
 
+// staleBy returns a box that has restarted, and a connection whose ends have said
+// more meanwhile: the LAN's so many octets, the WAN's 32.
+func staleBy(t *testing.T, away uint32) (*box, *tracktest.Conn) {
+	b, c := named(t)
+	lan, wan := c.End(b.lan[0]), c.End(b.wan[0])
+	b.restart(nil)
+	lan.Next += away
+	lan.Got += 32
+	wan.Got = lan.Next
+	wan.Next += 32
+	return b, c
+}
+
 // TestRequestLostBeforeWhatIsNeedless has a request of a stale connection be lost
 // before the box, and what is behind it leave. Sent again, it crosses soon.
 func TestRequestLostBeforeWhatIsNeedless(t *testing.T) {
 	for _, away := range []uint32{0, 16, 1 << 17} {
-		b, c := named(t)
+		b, c := staleBy(t, away)
 		lan, wan := b.lan[0], b.wan[0]
-		b.restart(nil)
-		c.End(lan).Next += away
-		c.End(lan).Got += 32
-		c.End(wan).Got = c.End(lan).Next
-		c.End(wan).Next += 32
 		at, lost := c.End(lan).Next, tracktest.Encode(tracktest.OutRequest(0x0105))
 		c.At(lan, at+uint32(len(lost)), tracktest.Encode(tracktest.EchoReply(1)))
 		c.Ack(wan)

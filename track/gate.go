@@ -81,13 +81,16 @@ func (l *Lane) gated(c *connection, f *Frame) bool {
 // that nothing is read of it: a name that is given now, and leaves later, might be
 // another host's by then.
 func (l *Lane) forgotten(c *connection, f *Frame) bool {
+	if l.side == WAN {
+		return false
+	}
 	start := dataPosition(&f.Packet)
 	end := start + uint32(f.Packet.PayloadLength())
 	if read := c.streams[l.side].Frontier(l.t.buffers); after(end, read) {
 		end = read
 	}
 	g := l.t.nat.heads.log(c, l.side)
-	return l.side == LAN && !g.knows(LAN, start, end) && !l.needless(c, f)
+	return !g.knows(LAN, start, end) && !l.needless(c, f)
 }
 
 // holdSegment keeps a copy of a frame, or drops it if there is no room.
